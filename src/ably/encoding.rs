@@ -1,0 +1,211 @@
+//! `data` and its `encoding` chain (features spec RSL4, RSL6, RSL6b): decoded as far as it goes.
+//! What cannot be decoded is kept as it is, with the undone rest of the chain; no message is lost
+//! because its payload is strange.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use aes::cipher::block_padding::Pkcs7;
+use aes::cipher::{BlockModeDecrypt, KeyIvInit};
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde_json::value::RawValue;
+
+use crate::ably::json::{self, Kind};
+use crate::chat::{Data, JsonText, RawData};
+
+/// Standard alphabet; senders differ on padding.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+/// Bytes of the initialisation vector before an encrypted payload (features spec RSE).
+const IV_BYTES: usize = 16;
+
+/// A key of Ably's message encryption: AES-CBC, 128 or 256 bits. Its `Debug` hides it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CipherKey(Vec<u8>);
+
+/// `CIPHER_KEY` is not a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CipherKeyError {
+    /// Not base64.
+    #[error("not base64")]
+    NotBase64,
+    /// Neither 16 nor 32 bytes.
+    #[error("{0} bytes once decoded; an AES key has 16 (aes-128) or 32 (aes-256)")]
+    WrongLength(usize),
+}
+
+impl CipherKey {
+    /// Reads a key from base64, the form in which Ably's SDKs make and show it.
+    ///
+    /// # Errors
+    /// When the text is not base64 of 16 or 32 bytes.
+    pub fn from_base64(text: &str) -> Result<Self, CipherKeyError> {
+        let key = BASE64.decode(text.trim()).map_err(|_| CipherKeyError::NotBase64)?;
+        match key.len() {
+            16 | 32 => Ok(Self(key)),
+            length => Err(CipherKeyError::WrongLength(length)),
+        }
+    }
+
+    /// Undoes `cipher+aes-<bits>-cbc`: an initialisation vector, then AES-CBC with PKCS#7 padding.
+    fn decrypt(&self, algorithm: &str, bytes: &[u8]) -> Option<Vec<u8>> {
+        let (iv, ciphertext) = bytes.split_at_checked(IV_BYTES)?;
+        match (algorithm, self.0.len()) {
+            ("aes-128-cbc", 16) => cbc::Decryptor::<aes::Aes128>::new_from_slices(&self.0, iv)
+                .ok()?
+                .decrypt_padded_vec::<Pkcs7>(ciphertext)
+                .ok(),
+            ("aes-256-cbc", 32) => cbc::Decryptor::<aes::Aes256>::new_from_slices(&self.0, iv)
+                .ok()?
+                .decrypt_padded_vec::<Pkcs7>(ciphertext)
+                .ok(),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Debug for CipherKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CipherKey({} bits)", self.0.len() * 8)
+    }
+}
+
+/// A payload as Chat sees it, and what of it Chat cannot see.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Content {
+    pub(super) text: String,
+    pub(super) metadata: JsonText,
+    pub(super) raw: Option<RawData>,
+    pub(super) encoding_lost: bool,
+}
+
+/// Decodes `data` and fits it into Chat's `{text, metadata}`.
+pub(super) fn decode(
+    data: Option<&RawValue>,
+    encoding: Option<&str>,
+    key: Option<&CipherKey>,
+) -> Content {
+    let Some(data) = data else { return Content::default() };
+    let (value, residual) = run(Value::from_json(data), encoding.unwrap_or_default(), key);
+    let encoding_lost = encoding.is_none_or(str::is_empty) && looks_like_chat(&value);
+    let mut content = match (value, residual) {
+        (Value::Json(json), None) if json::kind(&json) == Kind::Object => chat_fields(&json),
+        (value, residual) => Content { raw: Some(value.keep(residual)), ..Content::default() },
+    };
+    content.encoding_lost = encoding_lost;
+    content
+}
+
+/// A payload between two steps of its chain.
+#[derive(Debug)]
+enum Value {
+    /// JSON that is not a string.
+    Json(Box<RawValue>),
+    /// JSON text that this program cannot read as a value (a string with a lone surrogate).
+    Opaque(Box<RawValue>),
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+impl Value {
+    fn from_json(raw: &RawValue) -> Self {
+        if json::kind(raw) != Kind::String {
+            return Self::Json(raw.to_owned());
+        }
+        match serde_json::from_str(raw.get()) {
+            Ok(text) => Self::Text(text),
+            Err(_) => Self::Opaque(raw.to_owned()),
+        }
+    }
+
+    /// One step; gives the value back where the step does not fit it.
+    fn step(self, segment: &str, key: Option<&CipherKey>) -> Result<Self, Self> {
+        match (segment, self) {
+            ("json", Self::Json(json)) => Ok(Self::Json(json)),
+            ("json", Self::Text(text)) => match serde_json::from_str::<&RawValue>(&text) {
+                Ok(raw) => match Self::from_json(raw) {
+                    Self::Opaque(_) => Err(Self::Text(text)),
+                    value => Ok(value),
+                },
+                Err(_) => Err(Self::Text(text)),
+            },
+            ("base64", Self::Text(text)) => match BASE64.decode(&text) {
+                Ok(bytes) => Ok(Self::Bytes(bytes)),
+                Err(_) => Err(Self::Text(text)),
+            },
+            ("utf-8", Self::Bytes(bytes)) => match String::from_utf8(bytes) {
+                Ok(text) => Ok(Self::Text(text)),
+                Err(error) => Err(Self::Bytes(error.into_bytes())),
+            },
+            (segment, Self::Bytes(bytes)) => {
+                let algorithm = segment.strip_prefix("cipher+");
+                match algorithm.zip(key).and_then(|(name, key)| key.decrypt(name, &bytes)) {
+                    Some(plain) => Ok(Self::Bytes(plain)),
+                    None => Err(Self::Bytes(bytes)),
+                }
+            }
+            (_, value) => Err(value),
+        }
+    }
+
+    /// The value in wire form: JSON becomes its text, with `json` as the step to undo first.
+    fn keep(self, residual: Option<String>) -> RawData {
+        match self {
+            Self::Text(text) => RawData { data: Data::Text(text), encoding: residual },
+            Self::Bytes(bytes) => RawData { data: Data::Bytes(bytes), encoding: residual },
+            Self::Json(json) | Self::Opaque(json) => RawData {
+                data: Data::Text(json.get().into()),
+                encoding: Some(residual.map_or("json".into(), |rest| format!("{rest}/json"))),
+            },
+        }
+    }
+}
+
+/// Walks the chain from right to left. On failure at segment *i* the rest is `0..=i` (RSL6b).
+fn run(mut value: Value, encoding: &str, key: Option<&CipherKey>) -> (Value, Option<String>) {
+    let mut undone = encoding;
+    while !undone.is_empty() {
+        let (rest, segment) = undone.rsplit_once('/').unwrap_or(("", undone));
+        match value.step(segment, key) {
+            Ok(next) => value = next,
+            Err(same) => return (same, Some(undone.into())),
+        }
+        undone = rest;
+    }
+    (value, None)
+}
+
+fn looks_like_chat(value: &Value) -> bool {
+    let Value::Text(text) = value else { return false };
+    let members = serde_json::from_str::<BTreeMap<String, &RawValue>>(text);
+    members.is_ok_and(|members| members.contains_key("text"))
+}
+
+/// Splits a JSON object into Chat's fields and the rest. The rest, if there is any, is kept as a
+/// JSON object, so that nothing is stored twice and nothing is dropped.
+fn chat_fields(json: &RawValue) -> Content {
+    let whole =
+        || Content { raw: Some(Value::Json(json.to_owned()).keep(None)), ..Content::default() };
+    let Ok(mut members) = serde_json::from_str::<BTreeMap<String, &RawValue>>(json.get()) else {
+        return whole();
+    };
+    let mut content = Content::default();
+    let text = members.get("text").and_then(|raw| serde_json::from_str(raw.get()).ok());
+    if let Some(metadata) = members.get("metadata").filter(|raw| json::kind(raw) == Kind::Object) {
+        content.metadata = JsonText::from_raw(metadata);
+        members.remove("metadata");
+    }
+    if text.is_some() {
+        members.remove("text");
+    }
+    if !members.is_empty() || text.is_none() {
+        let Ok(rest) = serde_json::value::to_raw_value(&members) else { return whole() };
+        content.raw = Some(Value::Json(rest).keep(None));
+    }
+    content.text = text.unwrap_or_default();
+    content
+}

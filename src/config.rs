@@ -1,0 +1,204 @@
+//! Settings: the only reader of the environment, once, at start. All mistakes are reported
+//! together. The AWS SDK reads its own variables (`AWS_REGION`, `AWS_ENDPOINT_URL_DYNAMODB`, …).
+
+use std::fmt;
+use std::str::FromStr;
+
+use regex_lite::Regex;
+
+use crate::ably::CipherKey;
+use crate::store::{ReactionClients, Reactions, Settings, Versions};
+
+/// Everything the function can be told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `TABLE_NAME`: the DynamoDB table.
+    pub table_name: String,
+    /// `VERSIONS`, `REACTIONS`, `REACTION_CLIENTS`, `RETENTION_DAYS`: what is stored.
+    pub settings: Settings,
+    /// `ROOM_FILTER`: store only rooms whose name this matches somewhere.
+    pub room_filter: Option<Regex>,
+    /// `ABLY_APP_ID`: refuse events of other Ably apps.
+    pub ably_app_id: Option<String>,
+    /// `CIPHER_KEY`: decrypts encrypted messages.
+    pub cipher_key: Option<CipherKey>,
+    /// `AWS_LAMBDA_LOG_LEVEL`, which Lambda sets from the function's logging configuration.
+    pub log_level: tracing::Level,
+    /// `SSL_CERT_FILE` or `SSL_CERT_DIR` is set: trust what is in there instead of the built-in
+    /// Amazon roots.
+    pub platform_roots: bool,
+}
+
+/// Every mistake in the settings.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct ConfigError(pub Vec<String>);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "wrong settings: {}", self.0.join("; "))
+    }
+}
+
+impl Config {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    /// When a setting is missing or wrong; the error names all of them.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+        Self::read(|name| std::env::var(name).ok())
+    }
+
+    /// Reads settings by name. An empty value is an absent one, which is what a template passes
+    /// for a parameter left blank.
+    ///
+    /// # Errors
+    /// As [`Config::from_env`].
+    pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let mut reader = Reader { lookup, mistakes: Vec::new() };
+        let config = Self {
+            table_name: reader.required("TABLE_NAME"),
+            settings: Settings {
+                versions: reader.choice("VERSIONS"),
+                reactions: reader.choice("REACTIONS"),
+                reaction_clients: reader.choice("REACTION_CLIENTS"),
+                retention_days: reader.parsed("RETENTION_DAYS", retention_days),
+            },
+            room_filter: reader.parsed("ROOM_FILTER", |text| {
+                Regex::new(text).map_err(|error| format!("not a regular expression: {error}"))
+            }),
+            ably_app_id: reader.text("ABLY_APP_ID"),
+            cipher_key: reader.parsed("CIPHER_KEY", |text| {
+                CipherKey::from_base64(text).map_err(|error| error.to_string())
+            }),
+            log_level: reader
+                .parsed("AWS_LAMBDA_LOG_LEVEL", log_level)
+                .unwrap_or(tracing::Level::INFO),
+            platform_roots: ["SSL_CERT_FILE", "SSL_CERT_DIR"]
+                .iter()
+                .any(|name| reader.text(name).is_some()),
+        };
+        if reader.mistakes.is_empty() { Ok(config) } else { Err(ConfigError(reader.mistakes)) }
+    }
+}
+
+struct Reader<F> {
+    lookup: F,
+    mistakes: Vec<String>,
+}
+
+impl<F: Fn(&str) -> Option<String>> Reader<F> {
+    fn text(&self, name: &str) -> Option<String> {
+        (self.lookup)(name).filter(|value| !value.is_empty())
+    }
+
+    fn required(&mut self, name: &str) -> String {
+        self.text(name).unwrap_or_else(|| {
+            self.mistakes.push(format!("{name} is not set"));
+            String::new()
+        })
+    }
+
+    fn parsed<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        let value = self.text(name)?;
+        parse(&value).map_err(|reason| self.mistakes.push(format!("{name}: {reason}"))).ok()
+    }
+
+    fn choice<T: Default + FromStr<Err = String>>(&mut self, name: &str) -> T {
+        self.parsed(name, str::parse).unwrap_or_default()
+    }
+}
+
+/// A hundred years; more is a typing mistake, and would overflow nothing but common sense.
+const MAX_RETENTION_DAYS: u32 = 36_500;
+
+fn retention_days(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(days @ 1..=MAX_RETENTION_DAYS) => Ok(days),
+        _ => Err(format!("expected a whole number of days from 1 to {MAX_RETENTION_DAYS}")),
+    }
+}
+
+fn log_level(text: &str) -> Result<tracing::Level, String> {
+    match text.to_ascii_uppercase().as_str() {
+        "FATAL" => Ok(tracing::Level::ERROR), // Lambda's word; tracing has none above ERROR
+        other => other
+            .parse()
+            .map_err(|_| "expected TRACE, DEBUG, INFO, WARN, ERROR or FATAL".to_owned()),
+    }
+}
+
+/// Makes a setting out of an enum: its words, and the error that lists them.
+macro_rules! words {
+    ($type:ty, $($word:literal => $value:expr),+) => {
+        impl FromStr for $type {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                match text {
+                    $($word => Ok($value),)+
+                    _ => Err(format!("expected one of {}", [$($word),+].join(", "))),
+                }
+            }
+        }
+    };
+}
+
+words!(Versions, "both" => Self::Both, "latest" => Self::Latest, "all" => Self::All);
+words!(Reactions, "latest" => Self::Latest, "snapshots" => Self::Snapshots, "none" => Self::None);
+words!(ReactionClients, "ids" => Self::Ids, "totals" => Self::Totals);
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let map: HashMap<_, _> = pairs.iter().copied().collect();
+        Config::read(|name| map.get(name).map(ToString::to_string))
+    }
+
+    #[test]
+    fn only_the_table_is_required_and_blank_means_default() {
+        let config = read(&[("TABLE_NAME", "t"), ("ROOM_FILTER", ""), ("VERSIONS", "")]).unwrap();
+        assert_eq!(config.settings, Settings::default());
+        assert!(config.room_filter.is_none() && config.cipher_key.is_none());
+        assert!(!config.platform_roots);
+        assert_eq!(config.log_level, tracing::Level::INFO);
+    }
+
+    #[test]
+    fn every_mistake_is_named_at_once() {
+        let ConfigError(mistakes) = read(&[
+            ("VERSIONS", "every"),
+            ("REACTIONS", "Latest"),
+            ("REACTION_CLIENTS", "names"),
+            ("RETENTION_DAYS", "0"),
+            ("ROOM_FILTER", "("),
+            ("CIPHER_KEY", "c2hvcnQ="),
+            ("AWS_LAMBDA_LOG_LEVEL", "loud"),
+        ])
+        .unwrap_err();
+        for name in [
+            "TABLE_NAME is not set",
+            "VERSIONS: expected one of both, latest, all",
+            "REACTIONS: expected one of latest, snapshots, none",
+            "REACTION_CLIENTS: expected one of ids, totals",
+            "RETENTION_DAYS: expected a whole number of days from 1 to 36500",
+            "ROOM_FILTER: not a regular expression",
+            "CIPHER_KEY: 5 bytes once decoded",
+            "AWS_LAMBDA_LOG_LEVEL: expected TRACE",
+        ] {
+            assert!(mistakes.iter().any(|m| m.starts_with(name)), "{name} in {mistakes:?}");
+        }
+        assert_eq!(mistakes.len(), 8);
+    }
+
+    #[test]
+    fn a_key_is_never_printed() {
+        let key = "AAECAwQFBgcICQoLDA0ODw==";
+        let config = read(&[("TABLE_NAME", "t"), ("CIPHER_KEY", key)]).unwrap();
+        assert!(format!("{config:?}").contains("CipherKey(128 bits)"));
+    }
+}

@@ -1,0 +1,84 @@
+//! A direct invocation: the event is the payload. What Ably's AWS Lambda integration sends, one
+//! message each, invoked asynchronously; Ably never sees the answer, Lambda's retries do.
+
+use std::fmt::Write;
+
+use lambda_runtime::Diagnostic;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use crate::ingest::{ErrorType, Report};
+
+/// Failures named in an error message; the rest are counted, and all of them are logged.
+const NAMED_FAILURES: usize = 5;
+
+/// The event as it came. Reading it never fails, so that an event that is not JSON gets this
+/// program's answer and not the runtime's.
+#[derive(Debug)]
+pub struct Event(Result<Box<RawValue>, String>);
+
+impl Event {
+    /// An event with this body.
+    #[must_use]
+    pub fn new(body: &str) -> Self {
+        Self(serde_json::from_str(body).map_err(|_| body.into()))
+    }
+
+    /// The body's bytes; of a body that is not JSON, something else that is not JSON.
+    pub(super) fn body(&self) -> &[u8] {
+        match &self.0 {
+            Ok(json) => json.get().as_bytes(),
+            Err(other) => other.as_bytes(),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Event {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(Box::<RawValue>::deserialize(deserializer).map_err(|error| error.to_string())))
+    }
+}
+
+/// An invocation with a message that could not be stored.
+#[derive(Debug)]
+pub struct Failed {
+    /// What became of every message.
+    pub report: Box<Report>,
+    error_type: ErrorType,
+}
+
+impl From<Failed> for Diagnostic {
+    fn from(failed: Failed) -> Self {
+        Self {
+            error_type: failed.error_type.as_str().into(),
+            error_message: message(&failed.report),
+        }
+    }
+}
+
+/// The answer: the report, or the error that makes Lambda keep the event.
+pub(super) fn answer(report: Report) -> Result<Report, Failed> {
+    match report.error_type() {
+        None => Ok(report),
+        Some(error_type) => Err(Failed { report: Box::new(report), error_type }),
+    }
+}
+
+fn message(report: &Report) -> String {
+    let mut text = format!("{} of {} not stored", report.failed.len(), report.received);
+    for failure in report.failed.iter().take(NAMED_FAILURES) {
+        let written = match (&failure.room, &failure.serial) {
+            (Some(room), Some(serial)) => {
+                write!(text, "; room {:?} serial {:?}: {}", room.0, serial.0, failure.reason)
+            }
+            (Some(room), None) => write!(text, "; room {:?}: {}", room.0, failure.reason),
+            (None, _) => write!(text, "; {}", failure.reason),
+        };
+        written.expect("writing to a String cannot fail");
+    }
+    match report.failed.len().saturating_sub(NAMED_FAILURES) {
+        0 => {}
+        more => write!(text, "; and {more} more").expect("writing to a String cannot fail"),
+    }
+    text
+}

@@ -1,0 +1,59 @@
+//! The Lambda function: an event source's invocation becomes records for [`crate::ingest`], and the
+//! reports become the answer that source understands.
+
+mod direct;
+mod logs;
+mod metrics;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use lambda_runtime::LambdaEvent;
+use tokio::time::Instant;
+
+pub use direct::{Event, Failed};
+pub use logs::init_logs;
+pub use metrics::Metrics;
+
+use crate::ingest::{Ingest, Record, Report};
+
+/// Kept back from the invocation's time to answer in.
+const TIME_TO_ANSWER: Duration = Duration::from_millis(400);
+
+/// The function, built once and lent to every invocation.
+pub struct Function {
+    ingest: Ingest,
+    metrics: Metrics,
+}
+
+impl Function {
+    /// A function that ingests through `ingest`.
+    #[must_use]
+    pub fn new(ingest: Ingest, metrics: Metrics) -> Self {
+        Self { ingest, metrics }
+    }
+
+    /// Handles one invocation.
+    ///
+    /// # Errors
+    /// When a message could not be stored: Lambda then invokes again with the same event, twice,
+    /// and at last hands it to the on-failure destination.
+    pub async fn handle(&self, event: LambdaEvent<Event>) -> Result<Report, Failed> {
+        let LambdaEvent { payload, context } = event;
+        let (started, received_at) = (Instant::now(), now());
+        let left = context.deadline.saturating_sub(u64::try_from(received_at).unwrap_or(0));
+        let deadline = started + Duration::from_millis(left).saturating_sub(TIME_TO_ANSWER);
+        let record = Record { id: &context.request_id, body: payload.body() };
+        let mut reports = self.ingest.ingest(&[record], received_at, deadline).await;
+        let report = reports.pop().unwrap_or_default();
+        logs::log(&context.request_id, &report, started.elapsed());
+        self.metrics.emit(&context.env_config.function_name, &report, now());
+        direct::answer(report)
+    }
+}
+
+/// The time in ms since the epoch, by this machine's clock.
+fn now() -> i64 {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
+}

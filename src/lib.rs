@@ -1,0 +1,12 @@
+//! Exports Ably Chat into DynamoDB.
+//!
+//! A delivered body goes one way: [`lambda`] takes an event source's records apart, [`ingest`] has
+//! [`ably`] decode each into [`chat`] values and [`store`] write them as conditional puts, and the
+//! outcome of each record goes back the way it came. [`config`] alone reads the environment.
+
+pub mod ably;
+pub mod chat;
+pub mod config;
+pub mod ingest;
+pub mod lambda;
+pub mod store;

@@ -1,0 +1,35 @@
+//! The DynamoDB client. What it costs to build is what the function costs to start, so it trusts a
+//! handful of built-in roots: parsing the platform's takes more time than everything else.
+
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_dynamodb::Client;
+use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+
+/// The roots of Amazon Trust Services, which certify every AWS endpoint of the commercial and
+/// GovCloud partitions. From Mozilla's store, as packaged by Debian's `ca-certificates`.
+const AMAZON_ROOTS: &str = include_str!("amazon-roots.pem");
+
+/// Connects by the SDK's own rules (`AWS_REGION`, `AWS_ENDPOINT_URL_DYNAMODB`, credentials,
+/// `AWS_MAX_ATTEMPTS`, …). `platform_roots` trusts what `SSL_CERT_FILE` or `SSL_CERT_DIR` name
+/// instead of the built-in roots.
+///
+/// # Panics
+/// Never: the built-in roots are a constant that tests read.
+pub async fn connect(platform_roots: bool) -> Client {
+    let roots = if platform_roots {
+        TrustStore::default()
+    } else {
+        TrustStore::empty().with_pem_certificate(AMAZON_ROOTS)
+    };
+    let tls = TlsContext::builder().with_trust_store(roots).build().expect("a trust store is set");
+    let http = Builder::new()
+        // ring: aws-lc gathers entropy for some 60 ms at the first handshake.
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .tls_context(tls)
+        .build_https();
+    let config: SdkConfig =
+        aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http).load().await;
+    Client::new(&config)
+}

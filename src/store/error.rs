@@ -1,0 +1,77 @@
+//! What can go wrong with a row, and whether the same row may succeed later.
+
+use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+
+/// A row that DynamoDB cannot hold. Nothing of its message is written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unstorable {
+    /// DynamoDB's limit on a partition key.
+    #[error("the room name has {0} bytes, and DynamoDB takes 2048 in a partition key")]
+    RoomNameTooLong(usize),
+    /// DynamoDB's limit on a sort key.
+    #[error("the row's sort key has {0} bytes, and DynamoDB takes 1024")]
+    SortKeyTooLong(usize),
+    /// Not a serial as Ably makes them.
+    #[error("serial or version.serial holds a space, a control character or one of !\"#")]
+    BadSerial,
+    /// DynamoDB's limit on an item.
+    #[error("the item would have {0} bytes, and DynamoDB takes 409600 (400 KB)")]
+    TooLarge(usize),
+}
+
+/// The table could not be asked, or refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{action} on table {table:?}: {detail}")]
+pub struct StoreError {
+    /// The IAM action that failed.
+    pub action: &'static str,
+    /// The table.
+    pub table: String,
+    /// What the service or the SDK says.
+    pub detail: String,
+    /// Whether the same request may succeed later. Only what DynamoDB finds wrong with the row
+    /// itself may not; a missing table or permission is no fault of the record.
+    pub is_retryable: bool,
+}
+
+/// The one service error that says that the row itself is wrong.
+const INVALID: &str = "ValidationException";
+
+impl StoreError {
+    pub(super) fn from_sdk<E>(action: &'static str, table: &str, error: &SdkError<E>) -> Self
+    where
+        E: std::error::Error + ProvideErrorMetadata + 'static,
+    {
+        let detail = match error {
+            SdkError::ServiceError(service) => {
+                let code = service.err().code().unwrap_or("unknown error");
+                let status = service.raw().status().as_u16();
+                match service.err().message() {
+                    Some(message) => format!("{code} ({status}): {message}"),
+                    None => format!("{code} ({status})"),
+                }
+            }
+            // An answer that cannot be read would be quoted at length; its kind is enough.
+            SdkError::ResponseError(_) => "the answer could not be read".into(),
+            other => DisplayErrorContext(other).to_string(),
+        };
+        let is_retryable = error.code() != Some(INVALID);
+        Self { action, table: table.into(), detail, is_retryable }
+    }
+
+    pub(super) fn deadline(action: &'static str, table: &str) -> Self {
+        let detail = "no answer before the invocation's deadline".into();
+        Self { action, table: table.into(), detail, is_retryable: true }
+    }
+
+    pub(super) fn unreadable(table: &str, sort_key: &str, reason: &str) -> Self {
+        let detail = format!("the row {sort_key:?} is not one of this program's: {reason}");
+        Self { action: "dynamodb:Query", table: table.into(), detail, is_retryable: false }
+    }
+}
+
+/// Whether the put's condition failed: the same or a newer row is there.
+pub(super) fn lost_the_race(error: &SdkError<PutItemError>) -> bool {
+    error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception)
+}

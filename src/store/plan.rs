@@ -1,0 +1,146 @@
+//! Which puts a chat event asks for. Pure: the clock and the delivery's id are arguments.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use crate::chat::{ChatEvent, ChatMessage, Summary, SummaryOf};
+use crate::store::condition::Condition;
+use crate::store::error::Unstorable;
+use crate::store::item::{self, Item};
+use crate::store::key::Key;
+use crate::store::{ReactionClients, Reactions, Settings, Store, Versions};
+
+/// One row, and when it may be written.
+#[derive(Clone, Debug)]
+pub struct Put {
+    /// Where.
+    pub key: Key,
+    /// Whether.
+    pub condition: Condition,
+    item: Item,
+}
+
+impl Put {
+    fn new(key: Key, condition: Condition, item: Item) -> Result<Self, Unstorable> {
+        let put = Self { key, condition, item };
+        match item::size(&put.item) + put.key.pk.len() + put.key.sk.len() + item::KEY_NAME_BYTES {
+            bytes if bytes > item::MAX_BYTES => Err(Unstorable::TooLarge(bytes)),
+            _ => Ok(put),
+        }
+    }
+
+    pub(super) fn into_item(self) -> Item {
+        let mut item = self.item;
+        item.extend(self.key.attributes());
+        item
+    }
+}
+
+/// How an event came in.
+#[derive(Clone, Copy, Debug)]
+pub struct Observation<'a> {
+    /// What the event source repeats when it redelivers the event; part of a snapshot's key.
+    pub delivery: &'a str,
+    /// When it arrived: ms since the epoch.
+    pub received_at: i64,
+}
+
+impl Store {
+    /// The puts for one event: all of them storable, or none.
+    ///
+    /// # Errors
+    /// When DynamoDB cannot hold one of the rows.
+    pub fn plan(
+        &self,
+        event: &ChatEvent,
+        observation: Observation<'_>,
+    ) -> Result<Vec<Put>, Unstorable> {
+        match event {
+            ChatEvent::Version(message, summary) => {
+                let mut puts = versions(self.settings, message, observation)?;
+                if let Some(summary) = summary {
+                    puts.extend(self.riding(message, summary, observation)?);
+                }
+                Ok(puts)
+            }
+            ChatEvent::Reactions(summary) => {
+                let condition = Condition::NotOlder(summary.version.clone());
+                reactions(self.settings, summary, condition, observation)
+            }
+        }
+    }
+
+    /// Whether reaction summaries are stored at all.
+    #[must_use]
+    pub fn keeps_reactions(&self) -> bool {
+        self.settings.reactions != Reactions::None
+    }
+
+    /// A summary that rides on a version fills an empty slot, at the lowest version there is, so
+    /// that any summary of its own right replaces it.
+    fn riding(
+        &self,
+        message: &ChatMessage,
+        summary: &Summary,
+        observation: Observation<'_>,
+    ) -> Result<Vec<Put>, Unstorable> {
+        let summary = SummaryOf {
+            room: message.room.clone(),
+            serial: message.serial.clone(),
+            version: message.serial.clone(),
+            timestamp: message.timestamp,
+            summary: summary.clone(),
+        };
+        reactions(self.settings, &summary, Condition::Absent, observation)
+    }
+}
+
+fn versions(
+    settings: Settings,
+    message: &ChatMessage,
+    observation: Observation<'_>,
+) -> Result<Vec<Put>, Unstorable> {
+    let (room, serial, version) = (&message.room, &message.serial, &message.version.serial);
+    let mut item = item::of_message(message);
+    expire(&mut item, settings, message.timestamp, observation);
+    let one = |item: Item| Put::new(Key::version(room, serial, version)?, Condition::Absent, item);
+    let latest =
+        |item: Item| Put::new(Key::message(room, serial)?, Condition::Newer(version.clone()), item);
+    Ok(match settings.versions {
+        Versions::Both => vec![one(item.clone())?, latest(item)?],
+        Versions::Latest => vec![latest(item)?],
+        Versions::All => vec![one(item)?],
+    })
+}
+
+fn reactions(
+    settings: Settings,
+    summary: &SummaryOf,
+    condition: Condition,
+    observation: Observation<'_>,
+) -> Result<Vec<Put>, Unstorable> {
+    if settings.reactions == Reactions::None {
+        return Ok(Vec::new());
+    }
+    let with_clients = settings.reaction_clients == ReactionClients::Ids;
+    let mut item = item::of_summary(summary, with_clients);
+    expire(&mut item, settings, summary.timestamp, observation);
+    let (room, serial) = (&summary.room, &summary.serial);
+    let mut puts = Vec::new();
+    if settings.reactions == Reactions::Snapshots {
+        let mut item = item.clone();
+        item::mark_received(&mut item, observation.received_at);
+        let key = Key::snapshot(room, serial, observation.delivery)?;
+        puts.push(Put::new(key, Condition::Absent, item)?);
+    }
+    puts.push(Put::new(Key::reactions(room, serial)?, condition, item)?);
+    Ok(puts)
+}
+
+/// Sets the TTL attribute: so many days after the message was created, or after it arrived where
+/// Ably does not say when it was created.
+fn expire(item: &mut Item, settings: Settings, timestamp: i64, observation: Observation<'_>) {
+    let Some(days) = settings.retention_days else { return };
+    let created = if timestamp > 0 { timestamp } else { observation.received_at };
+    let expires_at = created / 1_000 + i64::from(days) * 86_400;
+    item.insert("expiresAt".into(), AttributeValue::N(expires_at.to_string()));
+}

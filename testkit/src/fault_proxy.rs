@@ -1,0 +1,145 @@
+//! A proxy in front of the engine that fails as networks and services do, on command.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode, Uri};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
+
+/// What becomes of one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It goes through.
+    None,
+    /// DynamoDB throttles it.
+    Throttle,
+    /// DynamoDB fails inside.
+    Internal,
+    /// The connection drops before the request gets there.
+    DropBefore,
+    /// The request is carried out, and the connection drops before the answer gets back.
+    DropAfter,
+    /// It is answered only after so many milliseconds.
+    Delay(u64),
+    /// DynamoDB refuses with this error type.
+    Refuse(&'static str),
+}
+
+type Plan = dyn Fn(u64) -> Fault + Send + Sync;
+
+/// A proxy on a free port of this machine; it ends when it is dropped.
+#[derive(Debug)]
+pub struct FaultProxy {
+    /// Where it listens, as `AWS_ENDPOINT_URL_DYNAMODB` takes it.
+    pub endpoint: String,
+    requests: Arc<AtomicU64>,
+    server: AbortHandle,
+}
+
+impl FaultProxy {
+    /// Starts a proxy to `endpoint`. `plan` says what becomes of the nth request, from 0.
+    ///
+    /// # Panics
+    /// When this machine has no free port.
+    pub async fn start(
+        endpoint: &str,
+        plan: impl Fn(u64) -> Fault + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let requests = Arc::new(AtomicU64::new(0));
+        let proxy = Arc::new(Proxy {
+            target: endpoint.parse().expect("an endpoint is a URI"),
+            client: Client::builder(TokioExecutor::new()).build_http(),
+            requests: Arc::clone(&requests),
+            plan: Box::new(plan),
+        });
+        let server = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let proxy = Arc::clone(&proxy);
+                tokio::spawn(async move {
+                    let service = service_fn(|request| proxy.answer(request));
+                    let connection = hyper::server::conn::http1::Builder::new();
+                    // A dropped connection is an error here, and what was asked for.
+                    connection.serve_connection(TokioIo::new(stream), service).await.ok();
+                });
+            }
+        });
+        Self { endpoint: format!("http://{address}"), requests, server: server.abort_handle() }
+    }
+
+    /// How many requests have come in.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for FaultProxy {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+struct Proxy {
+    target: Uri,
+    client: Client<HttpConnector, Full<Bytes>>,
+    requests: Arc<AtomicU64>,
+    plan: Box<Plan>,
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Proxy to {}", self.target)
+    }
+}
+
+impl Proxy {
+    async fn answer(&self, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
+        let dropped = || io::Error::from(io::ErrorKind::ConnectionReset);
+        match (self.plan)(self.requests.fetch_add(1, Ordering::SeqCst)) {
+            Fault::None => self.forward(request).await,
+            Fault::Throttle => Ok(error(StatusCode::BAD_REQUEST, "ThrottlingException")),
+            Fault::Internal => Ok(error(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError")),
+            Fault::Refuse(kind) => Ok(error(StatusCode::BAD_REQUEST, kind)),
+            Fault::DropBefore => Err(dropped()),
+            Fault::DropAfter => self.forward(request).await.and_then(|_| Err(dropped())),
+            Fault::Delay(ms) => {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                self.forward(request).await
+            }
+        }
+    }
+
+    async fn forward(&self, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
+        let (mut head, body) = request.into_parts();
+        let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+        let mut uri = head.uri.into_parts();
+        uri.scheme = self.target.scheme().cloned();
+        uri.authority = self.target.authority().cloned();
+        head.uri = Uri::from_parts(uri).map_err(io::Error::other)?;
+        let request = Request::from_parts(head, Full::new(body));
+        let response = self.client.request(request).await.map_err(io::Error::other)?;
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+        Ok(Response::from_parts(head, Full::new(body)))
+    }
+}
+
+fn error(status: StatusCode, kind: &str) -> Response<Full<Bytes>> {
+    let body = format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{kind}","message":"no"}}"#);
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response
+}

@@ -1,0 +1,15 @@
+//! What the exporter is tested, run and measured against, none of it part of the exporter: a real
+//! DynamoDB engine with the template's own table ([`Engine`]), the Lambda Runtime API
+//! ([`RuntimeApi`]) with the built function under it ([`FunctionProcess`]), and a proxy that fails
+//! as networks and services do ([`FaultProxy`]).
+
+mod engine;
+mod fault_proxy;
+mod function;
+mod runtime_api;
+pub mod template;
+
+pub use engine::{Engine, Item, client, env};
+pub use fault_proxy::{Fault, FaultProxy};
+pub use function::FunctionProcess;
+pub use runtime_api::{Answer, RuntimeApi};
