@@ -8,8 +8,9 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// Lists and maps within each other (DynamoDB "Service quotas": 32 levels).
-const MAX_DEPTH: usize = 32;
+/// Levels of values within each other (DynamoDB "Service quotas"); the attribute itself is one, and
+/// so is the innermost value.
+const MAX_LEVELS: usize = 32;
 /// Digits a DynamoDB number keeps; with no exponent, they also keep it within its range.
 const MAX_DIGITS: usize = 38;
 /// Bytes in an attribute's name.
@@ -19,28 +20,28 @@ const MAX_NAME_BYTES: usize = 65_535;
 /// empty or repeated name, a number it would round or respell. `depth` is the number of maps the
 /// attribute will stand in.
 pub(super) fn native(text: &str, depth: usize) -> Option<AttributeValue> {
-    let depth_inside = depth + 1;
-    let depth_fits = depth_inside <= MAX_DEPTH;
+    if depth >= MAX_LEVELS {
+        return None;
+    }
     match text.as_bytes().first()? {
-        b'{' if depth_fits => {
+        b'{' => {
             let members: Members<'_> = serde_json::from_str(text).ok()?;
             let mut map = HashMap::with_capacity(members.0.len());
             for (name, value) in members.0 {
                 if name.is_empty() || name.len() > MAX_NAME_BYTES {
                     return None;
                 }
-                if map.insert(name, native(value.get(), depth_inside)?).is_some() {
+                if map.insert(name, native(value.get(), depth + 1)?).is_some() {
                     return None;
                 }
             }
             Some(AttributeValue::M(map))
         }
-        b'[' if depth_fits => {
+        b'[' => {
             let values: Vec<&RawValue> = serde_json::from_str(text).ok()?;
-            let list = values.into_iter().map(|value| native(value.get(), depth_inside));
+            let list = values.into_iter().map(|value| native(value.get(), depth + 1));
             list.collect::<Option<_>>().map(AttributeValue::L)
         }
-        b'{' | b'[' => None,
         b'"' => serde_json::from_str(text).ok().map(AttributeValue::S),
         b't' => Some(AttributeValue::Bool(true)),
         b'f' => Some(AttributeValue::Bool(false)),

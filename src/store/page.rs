@@ -213,8 +213,7 @@ impl Store {
         direction: Direction,
         page_size: Option<usize>,
     ) -> Items {
-        // Bounds the wrong way round are an empty range to us and an error to DynamoDB.
-        let low = bounds.0.clone().min(bounds.1.clone());
+        let (low, high) = bounds;
         let query = self
             .client
             .query()
@@ -224,7 +223,7 @@ impl Store {
             .expression_attribute_names("#sk", key::SK)
             .expression_attribute_values(":pk", AttributeValue::S(room.0.clone()))
             .expression_attribute_values(":low", AttributeValue::S(low))
-            .expression_attribute_values(":high", AttributeValue::S(bounds.1))
+            .expression_attribute_values(":high", AttributeValue::S(high))
             .scan_index_forward(direction == Direction::OldestFirst);
         let page_size = page_size.and_then(|size| i32::try_from(size).ok());
         query.set_limit(page_size).into_paginator().items().send()

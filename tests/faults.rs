@@ -1,0 +1,144 @@
+//! What networks and services do between the function and its table: nothing is lost, and each
+//! failure says whether the same bytes may succeed later.
+
+mod common;
+
+use std::time::Duration;
+
+use ably_chat_exporter::ingest::{ErrorType, Ingest, Report};
+use ably_chat_exporter::store::{Settings, Store, Versions, connect};
+use common::{Delivery, Model, Op, OpKind};
+use proptest::prelude::*;
+use testkit::{Engine, Fault, FaultProxy};
+
+/// An ingest whose client is the function's own, retries included, but for the endpoint.
+async fn through(proxy: &FaultProxy) -> Ingest {
+    let function = connect(false).await;
+    let config = function
+        .config()
+        .to_builder()
+        .endpoint_url(&proxy.endpoint)
+        .region(aws_sdk_dynamodb::config::Region::new("local"))
+        .credentials_provider(aws_sdk_dynamodb::config::Credentials::for_tests())
+        .retry_config(
+            aws_sdk_dynamodb::config::retry::RetryConfig::standard()
+                .with_max_attempts(10)
+                .with_initial_backoff(Duration::from_millis(1)),
+        )
+        .build();
+    let client = aws_sdk_dynamodb::Client::from_conf(config);
+    let store = Store::new(client, Engine::TABLE, Settings::default());
+    Ingest { decoder: ably_chat_exporter::ably::Decoder::default(), store, room_filter: None }
+}
+
+fn create(message: u32) -> Op {
+    let kind = OpKind::Version(ably_chat_exporter::chat::Action::Create, None);
+    Op { room: 0, message, version: 0, kind }
+}
+
+async fn send_one(fault: impl Fn(u64) -> Fault + Send + Sync + 'static) -> (Report, u64, usize) {
+    let engine = Engine::start().await;
+    let proxy = FaultProxy::start(&engine.endpoint, fault).await;
+    let delivery = Delivery { id: "d".into(), ops: vec![create(0)] };
+    let report = common::send(&through(&proxy).await, "d", &delivery.body()).await;
+    (report, proxy.requests(), engine.rows().await.len())
+}
+
+#[tokio::test]
+async fn what_passes_is_retried() {
+    for fault in [Fault::Throttle, Fault::Internal, Fault::DropBefore, Fault::DropAfter] {
+        let (report, requests, rows) =
+            send_one(move |request| if request < 3 { fault } else { Fault::None }).await;
+        assert_eq!(report.failed, [], "{fault:?}");
+        assert_eq!((report.received, rows), (1, 2), "{fault:?}");
+        assert!(requests >= 4, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_pass_is_retryable() {
+    let faults = [
+        Fault::Throttle,
+        Fault::Internal,
+        Fault::DropBefore,
+        Fault::Refuse("AccessDeniedException"),
+    ];
+    for fault in faults {
+        let (report, _, rows) = send_one(move |_| fault).await;
+        assert_eq!((report.stored, rows), (0, 0), "{fault:?}");
+        assert_eq!(report.error_type(), Some(ErrorType::Retryable), "{fault:?}");
+        let reason = &report.failed[0].reason;
+        assert!(reason.starts_with("dynamodb:PutItem on table \"chat\": "), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_dynamodb_refuses_is_not() {
+    let (report, requests, _) = send_one(|_| Fault::Refuse("ValidationException")).await;
+    assert_eq!(report.error_type(), Some(ErrorType::NonRetryable));
+    assert_eq!(requests, 2, "no second attempt at either row");
+}
+
+#[tokio::test]
+async fn a_failed_write_fails_its_message_alone() {
+    let engine = Engine::start().await;
+    let fault =
+        |request| if request == 2 { Fault::Refuse("ValidationException") } else { Fault::None };
+    let proxy = FaultProxy::start(&engine.endpoint, fault).await;
+    let delivery = Delivery { id: "d".into(), ops: (0..3).map(create).collect() };
+    let report = common::send(&through(&proxy).await, "d", &delivery.body()).await;
+    assert_eq!((report.received, report.stored, report.failed.len()), (3, 2, 1));
+}
+
+#[tokio::test]
+async fn a_folded_put_shares_the_fate_of_the_one_it_was_folded_into() {
+    let engine = Engine::start().await;
+    let proxy = FaultProxy::start(&engine.endpoint, |_| Fault::Refuse("AccessDenied")).await;
+    let summary = |total| Op { kind: OpKind::Summary(total), ..create(0) };
+    let delivery = Delivery { id: "d".into(), ops: (0..100).map(summary).collect() };
+    let report = common::send(&through(&proxy).await, "d", &delivery.body()).await;
+    assert_eq!(proxy.requests(), 1, "a burst of a hundred summaries is one write");
+    assert_eq!(report.failed.len(), 100, "and none of them is stored if that fails");
+}
+
+fn fault() -> impl Strategy<Value = Fault> {
+    prop_oneof![
+        4 => Just(Fault::None),
+        1 => Just(Fault::Throttle),
+        1 => Just(Fault::Internal),
+        1 => Just(Fault::DropBefore),
+        1 => Just(Fault::DropAfter),
+        1 => Just(Fault::Delay(3)),
+    ]
+}
+
+/// Delivers each payload until all of it is stored, as Lambda's retries and a replay of the
+/// failure queue do.
+async fn deliver_and_compare(deliveries: &[Delivery], faults: Vec<Fault>) {
+    let engine = Engine::start().await;
+    let plan = move |request: u64| {
+        usize::try_from(request).ok().and_then(|n| faults.get(n).copied()).unwrap_or(Fault::None)
+    };
+    let proxy = FaultProxy::start(&engine.endpoint, plan).await;
+    let ingest = through(&proxy).await;
+    let mut model = Model::default();
+    for delivery in deliveries {
+        while common::send(&ingest, &delivery.id, &delivery.body()).await.error_type().is_some() {}
+        delivery.ops.iter().for_each(|op| model.arrive(op));
+    }
+    let store = common::ingest(&engine, Settings::default()).store;
+    common::check(&store, &model, Versions::Both).await;
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
+
+    #[test]
+    fn faults_do_not_show(
+        deliveries in common::history().prop_flat_map(common::deliveries),
+        faults in proptest::collection::vec(fault(), 0..120),
+    ) {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(deliver_and_compare(&deliveries, faults));
+    }
+}
