@@ -19,7 +19,7 @@ async fn through(proxy: &FaultProxy) -> Ingest {
         .to_builder()
         .endpoint_url(&proxy.endpoint)
         .region(aws_sdk_dynamodb::config::Region::new("local"))
-        .credentials_provider(aws_sdk_dynamodb::config::Credentials::for_tests())
+        .credentials_provider(aws_sdk_dynamodb::config::Credentials::new("l", "l", None, None, "l"))
         .retry_config(
             aws_sdk_dynamodb::config::retry::RetryConfig::standard()
                 .with_max_attempts(10)

@@ -71,7 +71,7 @@ async fn a_good_event_is_answered_with_a_report() {
 }
 
 #[tokio::test]
-async fn bad_input_is_refused_by_path_and_neighbours_are_stored() {
+async fn a_payload_that_cannot_be_used_is_refused_by_path() {
     let engine = Engine::start().await;
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let table: Vec<(Vec<u8>, &str)> = vec![
@@ -113,7 +113,11 @@ async fn bad_input_is_refused_by_path_and_neighbours_are_stored() {
         assert!(message.contains(reason), "{body}: {message}");
     }
     assert_eq!(engine.rows().await.len(), 0);
+}
 
+#[tokio::test]
+async fn a_bad_message_is_refused_by_path_and_its_neighbours_are_stored() {
+    let engine = Engine::start().await;
     let bad = json!([
         {"name": "chat.message", "data": {"text": "no serial"}},
         {"name": "chat.message", "serial": "1-0", "timestamp": "now"},

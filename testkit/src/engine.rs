@@ -105,7 +105,7 @@ pub fn client(endpoint: &str) -> Client {
         .http_client(aws_smithy_http_client::Builder::new().build_http())
         .retry_config(aws_sdk_dynamodb::config::retry::RetryConfig::disabled())
         .region(Region::new("local"))
-        .credentials_provider(Credentials::for_tests())
+        .credentials_provider(Credentials::new("local", "local", None, None, "local"))
         .endpoint_url(endpoint)
         .build();
     Client::from_conf(config)

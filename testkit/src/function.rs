@@ -5,6 +5,7 @@ use std::process::{ExitStatus, Stdio};
 
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::RuntimeApi;
@@ -13,6 +14,7 @@ use crate::RuntimeApi;
 #[derive(Debug)]
 pub struct FunctionProcess {
     child: Child,
+    ended: watch::Receiver<bool>,
     output: JoinHandle<String>,
 }
 
@@ -23,7 +25,22 @@ impl FunctionProcess {
     /// When the binary cannot be started.
     #[must_use]
     pub fn spawn(binary: &Path, api: &RuntimeApi, env: &[(String, String)]) -> Self {
-        let mut child = Command::new(binary)
+        Self::start(Command::new(binary), api, env)
+    }
+
+    /// As [`FunctionProcess::spawn`], alone on the first processor.
+    ///
+    /// # Panics
+    /// When `taskset` is missing.
+    #[must_use]
+    pub fn spawn_pinned(binary: &Path, api: &RuntimeApi, env: &[(String, String)]) -> Self {
+        let mut command = Command::new("/usr/bin/taskset");
+        command.args(["--cpu-list", "0"]).arg(binary);
+        Self::start(command, api, env)
+    }
+
+    fn start(mut command: Command, api: &RuntimeApi, env: &[(String, String)]) -> Self {
+        let mut child = command
             .env_clear()
             .env("AWS_LAMBDA_RUNTIME_API", &api.address)
             .env("AWS_LAMBDA_FUNCTION_NAME", "exporter")
@@ -36,18 +53,27 @@ impl FunctionProcess {
             .spawn()
             .expect("the function's binary is built");
         let mut stdout = child.stdout.take().expect("standard output is piped");
+        let (has_ended, ended) = watch::channel(false);
         let output = tokio::spawn(async move {
             let mut bytes = Vec::new();
             stdout.read_to_end(&mut bytes).await.expect("a pipe can be read");
+            has_ended.send_replace(true);
             String::from_utf8_lossy(&bytes).into_owned()
         });
-        Self { child, output }
+        Self { child, ended, output }
     }
 
     /// The process id.
     #[must_use]
     pub fn id(&self) -> Option<u32> {
         self.child.id()
+    }
+
+    /// Waits until the function has ended by itself.
+    pub async fn ended(&self) {
+        let mut ended = self.ended.clone();
+        // If the sender is gone, so is the reader of the output: that is an end too.
+        ended.wait_for(|ended| *ended).await.ok();
     }
 
     /// Ends the function as a crash would (SIGKILL), and returns what it had logged.

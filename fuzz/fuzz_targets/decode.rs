@@ -1,0 +1,38 @@
+//! Any bytes: decoding them and planning their rows never panics and never asks for memory without
+//! bound.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use ably_chat_exporter::ably::{CipherKey, Decoder, Outcome};
+use ably_chat_exporter::store::{Observation, Reactions, Settings, Store};
+use aws_sdk_dynamodb::config::BehaviorVersion;
+use aws_sdk_dynamodb::{Client, Config};
+use libfuzzer_sys::fuzz_target;
+
+static DECODER: LazyLock<Decoder> = LazyLock::new(|| Decoder {
+    app_id: None,
+    cipher_key: CipherKey::from_base64("WUP6u0K7MXI5Zeo0VppPwg==").ok(),
+});
+
+/// A store that is never asked to write.
+static STORE: LazyLock<Store> = LazyLock::new(|| {
+    let config = Config::builder().behavior_version(BehaviorVersion::v2026_01_12()).build();
+    let settings = Settings {
+        reactions: Reactions::Snapshots,
+        retention_days: Some(36_500),
+        ..Settings::default()
+    };
+    Store::new(Client::from_conf(config), "fuzz", settings)
+});
+
+fuzz_target!(|body: &[u8]| {
+    let observation = Observation { delivery: "d", received_at: i64::MAX };
+    for entry in DECODER.decode(body).into_iter().flatten() {
+        if let Outcome::Event(event) = entry.outcome
+            && let Ok(puts) = STORE.plan(&event, observation)
+        {
+            assert!(puts.iter().all(|put| put.key.pk == event.room().0));
+        }
+    }
+});

@@ -1,0 +1,56 @@
+//! What the documents promise: every setting is described, can be set by the stack, and the table
+//! of README is the table.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use testkit::template::Template;
+
+fn read(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    std::fs::read_to_string(path).expect("the file exists")
+}
+
+/// The variables that `config.rs` reads: its quoted words in capitals.
+fn settings() -> BTreeSet<String> {
+    let source = read("src/config.rs");
+    let code = source.split("#[cfg(test)]").next().expect("a first part");
+    let quoted = code.split('"').skip(1).step_by(2);
+    let is_name = |text: &&str| {
+        text.len() > 6 && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
+    };
+    quoted.filter(is_name).map(ToOwned::to_owned).collect()
+}
+
+#[test]
+fn every_setting_is_described_and_can_be_set() {
+    let (readme, template) = (read("README.md"), Template::default());
+    let variables: BTreeSet<_> = template.variables().into_iter().collect();
+    let settings = settings();
+    assert!(settings.len() >= 10, "{settings:?}");
+    for name in &settings {
+        assert!(readme.contains(&format!("`{name}`")), "{name} is not in README.md");
+        let set_elsewhere = ["AWS_LAMBDA_LOG_LEVEL", "SSL_CERT_FILE", "SSL_CERT_DIR"];
+        if !set_elsewhere.contains(&name.as_str()) {
+            assert!(variables.contains(name.as_str()), "{name} is not in template.yaml");
+        }
+    }
+    for name in variables {
+        let sdk = name == "AWS_MAX_ATTEMPTS";
+        assert!(sdk || settings.contains(name), "{name} is set and never read");
+    }
+}
+
+#[test]
+fn readme_names_the_outputs_and_parameters_of_the_stack() {
+    let (readme, template) = (read("README.md"), read("template.yaml"));
+    for name in ["AblyAccountId", "AblyAppId", "AlarmTopicArn", "LogLevel"] {
+        assert!(readme.contains(&format!("`{name}`")), "{name} in README.md");
+        assert!(template.contains(&format!("\n  {name}:\n")), "{name} in template.yaml");
+    }
+    for name in ["Region", "FunctionName", "RoleArn"] {
+        assert!(readme.contains(&format!("output `{name}`")), "{name} in README.md");
+        assert!(template.contains(&format!("\n  {name}:\n    Description: \"Ably's")), "{name}");
+    }
+    assert!(readme.contains(r"`::\$chat$`") && template.contains(r#"Value: "::\\$chat$""#));
+}
