@@ -26,8 +26,10 @@ invoke: $(BIN)/cargo-lambda ## Sends one event to `make watch` and shows the tab
 	@PATH="$(CURDIR)/$(BIN):$$PATH" cargo lambda invoke ably-chat-exporter --data-file events/$(or $(EVENT),create).json
 	@cargo run --quiet --example local -- show
 
-test: ## Runs all tests
-	cargo test --workspace
+test: ## Runs all tests, under cargo-nextest where it is installed
+	@if cargo nextest --version >/dev/null 2>&1; \
+		then set -x; cargo nextest run --workspace; \
+		else set -x; cargo test --workspace --lib --bins --tests; fi
 
 check: lint ## Formatting, lints, documentation, layers, template
 	cargo fmt --all --check
@@ -50,8 +52,8 @@ bench: ## Measures the function beside a bare one (bench/floor), and the decoder
 	cargo bench --bench decode
 	cargo build --release --package ably-chat-exporter
 	cargo build --release --package floor
-	cargo build --profile tool --package bench
-	taskset --cpu-list $$(nproc --all | awk '{ print $$1 > 1 ? "1-" $$1 - 1 : 0 }') target/tool/bench target/release
+	taskset --cpu-list $$(nproc --all | awk '{ print $$1 > 1 ? "1-" $$1 - 1 : 0 }') \
+		cargo bench --package bench -- $(CURDIR)/target/release
 
 fuzz: $(BIN)/cargo-fuzz ## Fuzzes the decoder for FUZZ_SECONDS (60)
 	mkdir -p fuzz/corpus/decode

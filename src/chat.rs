@@ -276,14 +276,3 @@ pub enum ChatEvent {
     /// The reactions to a message changed; this is all of them.
     Reactions(SummaryOf),
 }
-
-impl ChatEvent {
-    /// The room it happened in.
-    #[must_use]
-    pub fn room(&self) -> &RoomName {
-        match self {
-            Self::Version(message, _) => &message.room,
-            Self::Reactions(summary) => &summary.room,
-        }
-    }
-}

@@ -13,9 +13,9 @@ use crate::ably::{Decoder, Entry, Outcome, Skip};
 use crate::chat::{ChatEvent, RoomName, Serial};
 use crate::store::{Key, Observation, Put, Store, StoreError, Written};
 
-/// Writes in flight at once. Enough to keep one core busy against a table that answers in 5 ms;
-/// each is a connection, which costs a TLS handshake once.
-const CONCURRENCY: usize = 48;
+/// Writes in flight at once: as few as keep one processor busy against a table that answers in 5 ms
+/// (`make bench`). Each is a connection, which costs a TLS handshake once, and some 60 KB.
+const CONCURRENCY: usize = 72;
 
 /// One delivered body.
 #[derive(Clone, Copy, Debug)]
@@ -94,6 +94,15 @@ impl Report {
             (!self.failed.is_empty()).then_some(ErrorType::NonRetryable)
         }
     }
+
+    fn skip<T>(&mut self, skip: Skip) -> Option<T> {
+        *self.skipped.entry(skip).or_default() += 1;
+        None
+    }
+
+    fn refuse(&mut self, room: Option<RoomName>, serial: Option<Serial>, reason: String) {
+        self.failed.push(Failure { room, serial, reason, error_type: ErrorType::NonRetryable });
+    }
 }
 
 /// The way from a body to rows.
@@ -110,7 +119,7 @@ pub struct Ingest {
 /// A message on its way: the record it is of, and the rows that decide about it.
 struct Pending {
     record: usize,
-    room: RoomName,
+    room: Option<RoomName>,
     serial: Option<Serial>,
     version_timestamp: Option<i64>,
     /// Indices into [`Batch::rows`].
@@ -133,6 +142,12 @@ impl Ingest {
         }
         let Batch { mut reports, pending, rows, owners, .. } = batch;
         let mut written: Vec<_> = stream::iter(rows.into_iter().enumerate())
+            // Lets one write get onto the wire before the next one is signed: the waiting for the
+            // table and the work for it overlap.
+            .then(async |row| {
+                tokio::task::yield_now().await;
+                row
+            })
             .map(|(row, put)| async move { (row, self.store.write(put, deadline).await) })
             .buffer_unordered(CONCURRENCY)
             .collect()
@@ -149,15 +164,8 @@ impl Ingest {
         let entries = match self.decoder.decode(record.body) {
             Ok(entries) => entries,
             Err(error) => {
-                let report = batch.report();
-                report.received += 1;
-                report.failed.push(Failure {
-                    room: None,
-                    serial: None,
-                    reason: error.to_string(),
-                    error_type: ErrorType::NonRetryable,
-                });
-                return;
+                batch.report().received += 1;
+                return batch.report().refuse(None, None, error.to_string());
             }
         };
         for entry in entries {
@@ -165,69 +173,55 @@ impl Ingest {
             let delivery = format!("{source_id}.{}", entry.index);
             let observation = Observation { delivery: &delivery, received_at };
             batch.report().received += 1;
-            match self.plan(entry, observation, batch.report()) {
-                Ok(Some((pending, puts))) => batch.add(pending, puts),
-                Ok(None) => {}
-                Err(failure) => batch.report().failed.push(failure),
+            if let Some((pending, puts)) = self.plan(entry, observation, batch.report()) {
+                batch.add(pending, puts);
             }
         }
     }
 
-    /// What one entry asks to be written; nothing if it is skipped.
+    /// What one entry asks to be written; nothing if it is skipped or refused.
     fn plan(
         &self,
         entry: Entry,
         observation: Observation<'_>,
         report: &mut Report,
-    ) -> Result<Option<(Pending, Vec<Put>)>, Failure> {
-        let failure = |room, serial, reason: String| Failure {
-            room,
-            serial,
-            reason,
-            error_type: ErrorType::NonRetryable,
-        };
-        let event = match entry.outcome {
-            Outcome::Event(event) => event,
+    ) -> Option<(Pending, Vec<Put>)> {
+        let Entry { room, serial, outcome, encoding_lost, .. } = entry;
+        let event = match outcome {
+            Outcome::Skip(skip) => return report.skip(skip),
+            _ if self.is_filtered_out(room.as_ref()) => return report.skip(Skip::RoomFilter),
+            Outcome::Event(ChatEvent::Reactions(_)) if !self.store.keeps_reactions() => {
+                return report.skip(Skip::ReactionsOff);
+            }
             Outcome::Fail(error) => {
-                return Err(failure(entry.room, entry.serial, error.to_string()));
+                report.refuse(room, serial, error.to_string());
+                return None;
             }
-            Outcome::Skip(skip) => {
-                *report.skipped.entry(skip).or_default() += 1;
-                return Ok(None);
-            }
+            Outcome::Event(event) => event,
         };
-        if let Some(skip) = self.unwanted(&event) {
-            *report.skipped.entry(skip).or_default() += 1;
-            return Ok(None);
-        }
-        if entry.encoding_lost {
-            report.encoding_lost.push((entry.room.clone(), entry.serial.clone()));
-        }
-        let puts = self
-            .store
-            .plan(&event, observation)
-            .map_err(|error| failure(entry.room, entry.serial.clone(), error.to_string()))?;
         let version_timestamp = match &event {
             ChatEvent::Version(message, _) => Some(message.version.timestamp),
             ChatEvent::Reactions(_) => None,
         };
-        let pending = Pending {
-            record: 0,
-            room: event.room().clone(),
-            serial: entry.serial,
-            version_timestamp,
-            rows: Vec::new(),
-        };
-        Ok(Some((pending, puts)))
+        match self.store.plan(&event, observation) {
+            Ok(puts) => {
+                if encoding_lost {
+                    report.encoding_lost.push((room.clone(), serial.clone()));
+                }
+                Some((Pending { record: 0, room, serial, version_timestamp, rows: vec![] }, puts))
+            }
+            Err(error) => {
+                report.refuse(room, serial, error.to_string());
+                None
+            }
+        }
     }
 
-    fn unwanted(&self, event: &ChatEvent) -> Option<Skip> {
-        let filter = self.room_filter.as_ref();
-        if filter.is_some_and(|filter| !filter.is_match(&event.room().0)) {
-            return Some(Skip::RoomFilter);
+    fn is_filtered_out(&self, room: Option<&RoomName>) -> bool {
+        match (&self.room_filter, room) {
+            (Some(filter), Some(room)) => !filter.is_match(&room.0),
+            _ => false,
         }
-        let reactions = matches!(event, ChatEvent::Reactions(_));
-        (reactions && !self.store.keeps_reactions()).then_some(Skip::ReactionsOff)
     }
 }
 
@@ -285,7 +279,7 @@ fn settle<'a>(
                     false => ErrorType::NonRetryable,
                 };
                 return report.failed.push(Failure {
-                    room: Some(message.room.clone()),
+                    room: message.room.clone(),
                     serial: message.serial.clone(),
                     reason: error.to_string(),
                     error_type,

@@ -231,6 +231,9 @@ async fn rooms_outside_the_filter_are_skipped() {
     let Answer::Response(report) = &answers[0] else { panic!("{answers:?}") };
     assert_eq!(report["stored"], 1);
     assert_eq!(report["skipped"], json!({"presence": 1, "roomFilter": 1}));
+    let (answers, _) = run(&engine, &[("ROOM_FILTER", "^lobby$")], &[sample("append")]).await;
+    let Answer::Response(report) = &answers[0] else { panic!("{answers:?}") };
+    assert_eq!(report["skipped"], json!({"roomFilter": 1}), "not even a failure is wanted");
 }
 
 #[tokio::test]

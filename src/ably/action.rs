@@ -3,7 +3,7 @@
 
 use serde_json::value::RawValue;
 
-use crate::ably::json::{self, Kind, Mistyped};
+use crate::ably::json::{self, Kind, Mistyped, Path};
 use crate::chat::Action;
 
 /// What an Ably message does.
@@ -23,7 +23,7 @@ pub(super) enum WireAction {
 
 impl WireAction {
     /// Reads the `action` member; absent and null mean create, as in Ably's SDKs.
-    pub(super) fn read(raw: Option<&RawValue>, path: &str) -> Result<Self, Mistyped> {
+    pub(super) fn read(raw: Option<&RawValue>, path: &Path<'_>) -> Result<Self, Mistyped> {
         let Some(raw) = raw else { return Ok(Self::Version(Action::Create)) };
         match json::kind(raw) {
             Kind::Number => Ok(Self::from_number(raw.get())),
@@ -73,7 +73,7 @@ mod tests {
 
     fn read(json: &str) -> Result<WireAction, Mistyped> {
         let raw = RawValue::from_string(json.into()).unwrap();
-        WireAction::read(Some(&raw), "$.action")
+        WireAction::read(Some(&raw), &Path::Root)
     }
 
     #[test]
@@ -91,7 +91,10 @@ mod tests {
                 assert_eq!(read(spelling).unwrap(), expected, "{spelling}");
             }
         }
-        assert_eq!(WireAction::read(None, "$").unwrap(), WireAction::Version(Action::Create));
+        assert_eq!(
+            WireAction::read(None, &Path::Root).unwrap(),
+            WireAction::Version(Action::Create)
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::ably::encoding::CipherKey;
 use crate::ably::error::{MessageError, PayloadError};
-use crate::ably::json::{self, Kind, Mistyped};
+use crate::ably::json::{self, Kind, Mistyped, Path};
 use crate::ably::{message, room};
 use crate::chat::{ChatEvent, RoomName, Serial};
 
@@ -136,12 +136,12 @@ impl Decoder {
         if json::kind(body) != Kind::Object {
             return Err(PayloadError::NotAnObject(json::kind(body).with_article()));
         }
-        let payload: Payload<'_> = json::read(body, "$")?;
+        let payload: Payload<'_> = json::read(body, &Path::Root)?;
         if let Some(items) = payload.items.filter(|items| json::kind(items) == Kind::Array) {
             return self.batch(items);
         }
         let source = match payload.source {
-            Some(source) => json::read::<String>(source, "$.source")?,
+            Some(source) => json::read::<String>(source, &Path::Root.member("source"))?,
             None => String::new(),
         };
         if let (None, Some(_), Some(_)) = (payload.messages, payload.message, payload.room) {
@@ -152,7 +152,7 @@ impl Decoder {
             messages: payload.messages,
             presence: payload.presence,
             channel: payload.channel,
-            path: "$",
+            path: &Path::Root,
             channel_name: "channel",
         };
         self.check_app(payload.app_id)?;
@@ -161,7 +161,7 @@ impl Decoder {
 
     fn check_app(&self, app_id: Option<&RawValue>) -> Result<(), PayloadError> {
         let (Some(expected), Some(found)) = (&self.app_id, app_id) else { return Ok(()) };
-        let found: String = json::read(found, "$.appId")?;
+        let found: String = json::read(found, &Path::Root.member("appId"))?;
         if &found == expected {
             return Ok(());
         }
@@ -169,10 +169,11 @@ impl Decoder {
     }
 
     fn batch(&self, items: &RawValue) -> Result<Vec<Entry>, PayloadError> {
-        let items: Vec<&RawValue> = json::read(items, "$.items")?;
+        let path = Path::Root.member("items");
+        let items: Vec<&RawValue> = json::read(items, &path)?;
         let mut entries = Vec::with_capacity(items.len());
         for (index, item) in items.into_iter().enumerate() {
-            match self.item(item, &format!("$.items[{index}]")) {
+            match self.item(item, &path.index(index)) {
                 Ok(mut decoded) => entries.append(&mut decoded),
                 Err(error) => entries.push(Entry::new(Outcome::Fail(error.into()))),
             }
@@ -180,9 +181,9 @@ impl Decoder {
         Ok(entries)
     }
 
-    fn item(&self, item: &RawValue, path: &str) -> Result<Vec<Entry>, Mistyped> {
+    fn item(&self, item: &RawValue, path: &Path<'_>) -> Result<Vec<Entry>, Mistyped> {
         let item: Item<'_> = json::read(item, path)?;
-        let data_path = format!("{path}.data");
+        let data_path = path.member("data");
         let source = item.source.unwrap_or_default();
         let data = item.data.ok_or_else(|| Mistyped::new(&data_path, "missing"))?;
         let data: ItemData<'_> = json::read(data, &data_path)?;
@@ -208,8 +209,9 @@ impl Decoder {
         let Some(messages) = events.messages else {
             return events.without_messages();
         };
-        let messages: Vec<&RawValue> = json::read(messages, &events.inside("messages"))?;
-        let channel_path = events.inside(events.channel_name);
+        let path = events.path.member("messages");
+        let messages: Vec<&RawValue> = json::read(messages, &path)?;
+        let channel_path = events.path.member(events.channel_name);
         let channel: String = match events.channel {
             Some(channel) => json::read(channel, &channel_path)?,
             None => return Err(Mistyped::new(&channel_path, "missing").into()),
@@ -224,8 +226,8 @@ impl Decoder {
             .into_iter()
             .enumerate()
             .map(|(index, raw)| {
-                let path = format!("{}.messages[{index}]", events.path);
-                let entry = message::decode(raw, &path, &room, self.cipher_key.as_ref());
+                let key = self.cipher_key.as_ref();
+                let entry = message::decode(raw, &path.index(index), &room, key);
                 Entry { index, ..entry }
             })
             .collect())
@@ -238,18 +240,14 @@ struct Events<'a> {
     messages: Option<&'a RawValue>,
     presence: Option<&'a RawValue>,
     channel: Option<&'a RawValue>,
-    path: &'a str,
+    path: &'a Path<'a>,
     channel_name: &'static str,
 }
 
 impl Events<'_> {
-    fn inside(&self, member: &str) -> String {
-        format!("{}.{member}", self.path)
-    }
-
     fn without_messages(&self) -> Result<Vec<Entry>, PayloadError> {
         if let Some(presence) = self.presence {
-            let members: Vec<&RawValue> = json::read(presence, &self.inside("presence"))?;
+            let members: Vec<&RawValue> = json::read(presence, &self.path.member("presence"))?;
             return Ok(members.iter().map(|_| Entry::new(Outcome::Skip(Skip::Presence))).collect());
         }
         let skip = match self.source {

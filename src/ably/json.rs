@@ -1,7 +1,38 @@
 //! Typed reading of JSON that names the path of what is wrong and never quotes its value.
 
+use std::fmt;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
+
+/// Where in a payload something stands. Written out only for an error, so that keeping it costs a
+/// good payload nothing.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Path<'a> {
+    Root,
+    Member(&'a Path<'a>, &'static str),
+    Index(&'a Path<'a>, usize),
+}
+
+impl<'a> Path<'a> {
+    pub(super) fn member(&'a self, name: &'static str) -> Self {
+        Self::Member(self, name)
+    }
+
+    pub(super) fn index(&'a self, index: usize) -> Self {
+        Self::Index(self, index)
+    }
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => f.write_str("$"),
+            Self::Member(parent, name) => write!(f, "{parent}.{name}"),
+            Self::Index(parent, index) => write!(f, "{parent}[{index}]"),
+        }
+    }
+}
 
 /// A value of the wrong type, by its JSON path.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -14,22 +45,26 @@ pub struct Mistyped {
 }
 
 impl Mistyped {
-    pub(super) fn new(path: &str, reason: impl Into<String>) -> Self {
-        Self { path: path.into(), reason: reason.into() }
+    pub(super) fn new(path: &Path<'_>, reason: impl Into<String>) -> Self {
+        Self { path: path.to_string(), reason: reason.into() }
     }
 }
 
 /// Reads `raw`, which stands at `path` of the payload.
-pub(super) fn read<'a, T: Deserialize<'a>>(raw: &'a RawValue, path: &str) -> Result<T, Mistyped> {
-    let deserializer = &mut serde_json::Deserializer::from_str(raw.get());
-    serde_path_to_error::deserialize(deserializer).map_err(|error| {
-        let inner = error.path().to_string();
-        let path = match inner.as_str() {
-            "." => path.into(),
-            index if index.starts_with('[') => format!("{path}{index}"),
-            field => format!("{path}.{field}"),
-        };
-        Mistyped { path, reason: describe(error.inner()) }
+pub(super) fn read<'a, T>(raw: &'a RawValue, path: &Path<'_>) -> Result<T, Mistyped>
+where
+    T: Deserialize<'a>,
+{
+    // Keeping track of the place inside costs time, which only an error is worth.
+    serde_json::from_str(raw.get()).map_err(|error| {
+        let deserializer = &mut serde_json::Deserializer::from_str(raw.get());
+        let inside = serde_path_to_error::deserialize::<_, T>(deserializer).err();
+        let inside = inside.map_or(String::new(), |error| match error.path().to_string() {
+            same if same == "." => String::new(),
+            index if index.starts_with('[') => index,
+            member => format!(".{member}"),
+        });
+        Mistyped { path: format!("{path}{inside}"), reason: describe(&error) }
     })
 }
 

@@ -8,7 +8,7 @@ use crate::ably::action::WireAction;
 use crate::ably::encoding::{self, CipherKey, Content};
 use crate::ably::envelope::{Entry, Outcome, Skip};
 use crate::ably::error::MessageError;
-use crate::ably::json::{self, Kind, Mistyped};
+use crate::ably::json::{self, Kind, Mistyped, Path};
 use crate::ably::summary;
 use crate::chat::{
     Action, ChatEvent, ChatMessage, JsonText, RoomName, Serial, Summary, SummaryOf, Version,
@@ -71,7 +71,7 @@ struct Annotations<'a> {
 /// Says what the message at `path` of the payload is.
 pub(super) fn decode(
     raw: &RawValue,
-    path: &str,
+    path: &Path<'_>,
     room: &RoomName,
     key: Option<&CipherKey>,
 ) -> Entry {
@@ -83,37 +83,37 @@ pub(super) fn decode(
 
 fn outcome(
     raw: &RawValue,
-    path: &str,
+    path: &Path<'_>,
     key: Option<&CipherKey>,
     entry: &mut Entry,
 ) -> Result<Outcome, MessageError> {
     let wire: WireMessage<'_> = json::read(raw, path)?;
     let serial = wire.serial.as_deref().filter(|serial| !serial.is_empty());
     entry.serial = serial.map(|serial| Serial(serial.into()));
-    let extras: Extras<'_> = read_or_default(wire.extras, &format!("{path}.extras"))?;
+    let extras: Extras<'_> = read_or_default(wire.extras, &path.member("extras"))?;
     if extras.ephemeral.is_some_and(|ephemeral| ephemeral.get() == "true") {
         return Ok(Outcome::Skip(Skip::Ephemeral));
     }
     let is_chat = wire.name.as_deref() == Some(CHAT_MESSAGE);
-    let action = match WireAction::read(wire.action, &format!("{path}.action"))? {
+    let action = match WireAction::read(wire.action, &path.member("action"))? {
         WireAction::Meta => return Ok(Outcome::Skip(Skip::Meta)),
         // A summary is told by its action, whatever its name (chat-js does the same).
         WireAction::Summary => None,
         // An append changes a message that exists: it may not vanish for want of a name.
         WireAction::Append if is_chat || wire.name.is_none() => {
-            return Err(MessageError::Append(path.into()));
+            return Err(MessageError::Append(path.to_string()));
         }
         _ if !is_chat => return Ok(Outcome::Skip(Skip::OtherName)),
         WireAction::Version(action) => Some(action),
-        WireAction::Append => return Err(MessageError::Append(path.into())),
+        WireAction::Append => return Err(MessageError::Append(path.to_string())),
         WireAction::Unknown(action) => {
-            return Err(MessageError::UnknownAction(path.into(), action));
+            return Err(MessageError::UnknownAction(path.to_string(), action));
         }
     };
     let room = entry.room.clone().filter(|room| !room.0.is_empty());
-    let room = room.ok_or_else(|| MessageError::EmptyRoom(path.into()))?;
-    let serial = entry.serial.clone().ok_or_else(|| MessageError::NoSerial(path.into()))?;
-    let version = version(&wire, &serial, &format!("{path}.version"))?;
+    let room = room.ok_or_else(|| MessageError::EmptyRoom(path.to_string()))?;
+    let serial = entry.serial.clone().ok_or_else(|| MessageError::NoSerial(path.to_string()))?;
+    let version = version(&wire, &serial, &path.member("version"))?;
     let summary = summary(&wire, path)?;
     let Some(action) = action else {
         return Ok(Outcome::Event(ChatEvent::Reactions(SummaryOf {
@@ -137,9 +137,9 @@ fn chat_message(
     version: Version,
     content: Content,
     (room, serial): (RoomName, Serial),
-    path: &str,
+    path: &Path<'_>,
 ) -> Result<ChatMessage, Mistyped> {
-    let headers = object(extras.headers, &format!("{path}.extras.headers"))?;
+    let headers = object(extras.headers, &path.member("extras").member("headers"))?;
     Ok(ChatMessage {
         room,
         serial,
@@ -157,7 +157,7 @@ fn chat_message(
 
 /// The version, with the defaults CHA-M4k6 and CHA-M4k7: an absent or empty `version.serial` is
 /// the message's own serial. A bare string is the form of Chat v3.
-fn version(wire: &WireMessage<'_>, serial: &Serial, path: &str) -> Result<Version, Mistyped> {
+fn version(wire: &WireMessage<'_>, serial: &Serial, path: &Path<'_>) -> Result<Version, Mistyped> {
     let found = match wire.version {
         Some(raw) if json::kind(raw) == Kind::String => {
             WireVersion { serial: Some(json::read(raw, path)?), ..WireVersion::default() }
@@ -170,22 +170,22 @@ fn version(wire: &WireMessage<'_>, serial: &Serial, path: &str) -> Result<Versio
         timestamp: found.timestamp.or(wire.timestamp).unwrap_or(0),
         client_id: found.client_id,
         description: found.description,
-        metadata: object(found.metadata, &format!("{path}.metadata"))?,
+        metadata: object(found.metadata, &path.member("metadata"))?,
     })
 }
 
-fn summary(wire: &WireMessage<'_>, path: &str) -> Result<Option<Summary>, Mistyped> {
-    let annotations_path = format!("{path}.annotations");
+fn summary(wire: &WireMessage<'_>, path: &Path<'_>) -> Result<Option<Summary>, Mistyped> {
+    let annotations_path = path.member("annotations");
     if let Some(raw) = wire.annotations {
         let annotations: Annotations<'_> = json::read(raw, &annotations_path)?;
         if let Some(raw) = annotations.summary {
-            return summary::read(raw, &format!("{annotations_path}.summary")).map(Some);
+            return summary::read(raw, &annotations_path.member("summary")).map(Some);
         }
     }
-    wire.summary.map(|raw| summary::read(raw, &format!("{path}.summary"))).transpose()
+    wire.summary.map(|raw| summary::read(raw, &path.member("summary"))).transpose()
 }
 
-fn object(raw: Option<&RawValue>, path: &str) -> Result<Option<JsonText>, Mistyped> {
+fn object(raw: Option<&RawValue>, path: &Path<'_>) -> Result<Option<JsonText>, Mistyped> {
     match raw {
         None => Ok(None),
         Some(raw) if json::kind(raw) == Kind::Object => Ok(Some(JsonText::from_raw(raw))),
@@ -195,7 +195,7 @@ fn object(raw: Option<&RawValue>, path: &str) -> Result<Option<JsonText>, Mistyp
 
 fn read_or_default<'a, T: Default + Deserialize<'a>>(
     raw: Option<&'a RawValue>,
-    path: &str,
+    path: &Path<'_>,
 ) -> Result<T, Mistyped> {
     raw.map_or_else(|| Ok(T::default()), |raw| json::read(raw, path))
 }

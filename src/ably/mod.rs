@@ -1,6 +1,6 @@
 //! Ably's wire formats: bytes in, chat events out. No AWS, no async, no clock.
 //!
-//! [`decode`] takes one delivered body, an enveloped event or a batch of them, and answers for each
+//! [`Decoder`] takes one delivered body, an enveloped event or a batch of them, and answers for each
 //! message in it on its own, so that a bad one never takes its neighbours down.
 //!
 //! Formats: Ably docs "Outbound webhooks", "AWS Lambda integration" and Chat "Integrations".

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::ably::json::{self, Mistyped};
+use crate::ably::json::{self, Mistyped, Path};
 use crate::chat::{ClientIdCounts, ClientIdList, JsonText, Summary};
 
 /// Annotation types of the three Chat reaction types (Chat spec CHA-MR2).
@@ -61,7 +61,7 @@ impl From<WireCounts> for ClientIdCounts {
 
 /// Reads a summary. A reaction type of a shape nobody documented stays opaque under its own name
 /// rather than being refused or halved.
-pub(super) fn read(raw: &RawValue, path: &str) -> Result<Summary, Mistyped> {
+pub(super) fn read(raw: &RawValue, path: &Path<'_>) -> Result<Summary, Mistyped> {
     let mut summary = Summary::default();
     for (kind, raw) in json::read::<BTreeMap<String, &RawValue>>(raw, path)? {
         let understood = match kind.as_str() {

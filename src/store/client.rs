@@ -1,7 +1,10 @@
 //! The DynamoDB client. What it costs to build is what the function costs to start, so it trusts a
 //! handful of built-in roots: parsing the platform's takes more time than everything else.
 
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::BehaviorVersion;
+use aws_config::environment::{
+    EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider,
+};
 use aws_sdk_dynamodb::Client;
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -29,7 +32,11 @@ pub async fn connect(platform_roots: bool) -> Client {
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .tls_context(tls)
         .build_https();
-    let config: SdkConfig =
-        aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http).load().await;
+    let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .http_client(http)
+        .region(EnvironmentVariableRegionProvider::new())
+        .credentials_provider(EnvironmentVariableCredentialsProvider::new())
+        .load()
+        .await;
     Client::new(&config)
 }

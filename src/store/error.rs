@@ -1,6 +1,6 @@
 //! What can go wrong with a row, and whether the same row may succeed later.
 
-use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 
 /// A row that DynamoDB cannot hold. Nothing of its message is written.
@@ -54,7 +54,7 @@ impl StoreError {
             }
             // An answer that cannot be read would be quoted at length; its kind is enough.
             SdkError::ResponseError(_) => "the answer could not be read".into(),
-            other => DisplayErrorContext(other).to_string(),
+            other => chain(other),
         };
         let is_retryable = error.code() != Some(INVALID);
         Self { action, table: table.into(), detail, is_retryable }
@@ -69,6 +69,12 @@ impl StoreError {
         let detail = format!("the row {sort_key:?} is not one of this program's: {reason}");
         Self { action: "dynamodb:Query", table: table.into(), detail, is_retryable: false }
     }
+}
+
+/// An error and what caused it, outermost first. The SDK's own `Display` says but "dispatch failure".
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// Whether the put's condition failed: the same or a newer row is there.

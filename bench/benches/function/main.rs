@@ -47,7 +47,9 @@ struct Figures {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let folder = PathBuf::from(std::env::args().nth(1).ok_or("usage: bench FOLDER_OF_BINARIES")?);
+    // Cargo adds an argument of its own, `--bench`.
+    let folder = std::env::args().nth(1).filter(|argument| !argument.starts_with('-'));
+    let folder = PathBuf::from(folder.ok_or("usage: cargo bench -- FOLDER_OF_BINARIES")?);
     let exporter = folder.join("ably-chat-exporter");
     let subjects = [
         Subject { binary: folder.join("floor"), settings: &[] },
