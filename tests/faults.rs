@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use ably_chat_exporter::ingest::{ErrorType, Ingest, Report};
-use ably_chat_exporter::store::{Settings, Store, Versions, connect};
+use ably_chat_exporter::store::{Direction, Settings, Store, Versions, connect};
 use common::{Delivery, Model, Op, OpKind};
 use proptest::prelude::*;
 use testkit::{Engine, Fault, FaultProxy};
@@ -99,6 +99,20 @@ async fn a_folded_put_shares_the_fate_of_the_one_it_was_folded_into() {
     let report = common::send(&through(&proxy).await, "d", &delivery.body()).await;
     assert_eq!(proxy.requests(), 1, "a burst of a hundred summaries is one write");
     assert_eq!(report.failed.len(), 100, "and none of them is stored if that fails");
+}
+
+#[tokio::test]
+async fn a_burst_is_one_write_and_the_last_of_it_is_the_one_stored() {
+    let engine = Engine::start().await;
+    let proxy = FaultProxy::start(&engine.endpoint, |_| Fault::None).await;
+    let summary = |total| Op { kind: OpKind::Summary(total), ..create(0) };
+    let ops = std::iter::once(create(0)).chain((0..100).map(summary)).collect();
+    let ingest = through(&proxy).await;
+    let report = common::send(&ingest, "d", &Delivery { id: "d".into(), ops }.body()).await;
+    assert_eq!(proxy.requests(), 3, "two rows for the version, one for all summaries");
+    assert_eq!((report.stored, report.superseded), (2, 99));
+    let room = common::whole_room(&ingest.store, "a", Direction::NewestFirst, 5).await;
+    assert_eq!(room[0].reactions.distinct["👍"].total, 99);
 }
 
 fn fault() -> impl Strategy<Value = Fault> {
