@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::ingest::{ErrorType, Report};
+use crate::lambda::short;
 
 /// Failures named in an error message; the rest are counted, and all of them are logged.
 const NAMED_FAILURES: usize = 5;
@@ -69,9 +70,10 @@ fn message(report: &Report) -> String {
     for failure in report.failed.iter().take(NAMED_FAILURES) {
         let written = match (&failure.room, &failure.serial) {
             (Some(room), Some(serial)) => {
-                write!(text, "; room {:?} serial {:?}: {}", room.0, serial.0, failure.reason)
+                let (room, serial) = (short(&room.0), short(&serial.0));
+                write!(text, "; room {room:?} serial {serial:?}: {}", failure.reason)
             }
-            (Some(room), None) => write!(text, "; room {:?}: {}", room.0, failure.reason),
+            (Some(room), None) => write!(text, "; room {:?}: {}", short(&room.0), failure.reason),
             (None, _) => write!(text, "; {}", failure.reason),
         };
         written.expect("writing to a String cannot fail");

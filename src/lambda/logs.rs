@@ -10,6 +10,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::chat::{RoomName, Serial};
 use crate::ingest::Report;
+use crate::lambda::short;
 
 /// Sends logs to standard output. `level` is for this program; libraries never log below `WARN`,
 /// for at lower levels they log whole requests, and with them people's messages. The runtime would
@@ -59,5 +60,5 @@ pub(super) fn log(request_id: &str, report: &Report, duration: Duration) {
 }
 
 fn names<'a>(room: Option<&'a RoomName>, serial: Option<&'a Serial>) -> (&'a str, &'a str) {
-    (room.map_or("", |room| &room.0), serial.map_or("", Serial::as_str))
+    (room.map_or("", |room| short(&room.0)), serial.map_or("", |serial| short(serial.as_str())))
 }

@@ -52,6 +52,12 @@ impl Function {
     }
 }
 
+/// The beginning of a name, enough to find it by: a hostile one may have megabytes.
+fn short(name: &str) -> &str {
+    const MOST_BYTES: usize = 256;
+    name.get(..name.floor_char_boundary(MOST_BYTES)).unwrap_or_default()
+}
+
 /// How long writes may take until `deadline`, in ms since the epoch as `now` is. Emulators of the
 /// Runtime API give deadlines of 1970 or none: whoever answers so waits as long as Lambda ever does.
 fn time_to_write(deadline: u64, now: i64) -> Duration {
@@ -71,6 +77,13 @@ fn now() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_names_are_cut_between_characters() {
+        assert_eq!(short("room"), "room");
+        assert_eq!(short(&"é".repeat(200)), "é".repeat(128));
+        assert_eq!(short(&format!("x{}", "é".repeat(200))), format!("x{}", "é".repeat(127)));
+    }
 
     #[test]
     fn writes_end_before_the_deadline() {
