@@ -9,7 +9,7 @@ use regex_lite::Regex;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::ably::{Decoder, Entry, Outcome, Skip};
+use crate::ably::{Decoder, Entry, Outcome, PayloadError, Skip};
 use crate::chat::{ChatEvent, RoomName, Serial};
 use crate::store::{Key, Observation, Put, Store, StoreError, Written};
 
@@ -95,6 +95,14 @@ impl Report {
         }
     }
 
+    /// The report of a record of which nothing can be used.
+    #[must_use]
+    pub fn unreadable(error: &PayloadError) -> Self {
+        let mut report = Self { received: 1, ..Self::default() };
+        report.refuse(None, None, error.to_string());
+        report
+    }
+
     fn skip<T>(&mut self, skip: Skip) -> Option<T> {
         *self.skipped.entry(skip).or_default() += 1;
         None
@@ -163,10 +171,7 @@ impl Ingest {
     fn take(&self, batch: &mut Batch, record: Record<'_>, received_at: i64) {
         let entries = match self.decoder.decode(record.body) {
             Ok(entries) => entries,
-            Err(error) => {
-                batch.report().received += 1;
-                return batch.report().refuse(None, None, error.to_string());
-            }
+            Err(error) => return *batch.report() = Report::unreadable(&error),
         };
         for entry in entries {
             let source_id = entry.delivery.as_deref().unwrap_or(record.id);

@@ -9,10 +9,11 @@ use lambda_runtime::{Error, LambdaEvent, Runtime, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let config = Config::from_env().inspect_err(|error| {
+    let config = Config::from_env().unwrap_or_else(|error| {
         init_logs(tracing::Level::ERROR);
         tracing::error!(mistakes = ?error.0, "not started: wrong settings");
-    })?;
+        std::process::exit(1)
+    });
     init_logs(config.log_level);
     let client = store::connect(config.platform_roots).await;
     let function = Function::new(

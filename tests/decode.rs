@@ -187,3 +187,23 @@ fn a_string_that_lost_its_encoding_is_kept_and_reported() {
     assert!(!lost(json!({"text": "t"}), None));
     assert!(!lost(json!("text"), None));
 }
+
+/// Serde reads a struct from an array, member by member; Ably sends none.
+#[test]
+fn regression_an_array_is_not_an_object() {
+    for message in [
+        json!(["chat.message", "ana", 7, "s1"]),
+        chat(&json!({"version": ["s2"]})),
+        chat(&json!({"extras": [{}, true]})),
+        chat(&json!({"annotations": [{}]})),
+    ] {
+        assert!(matches!(outcome(&message), Outcome::Fail(_)), "{message}");
+    }
+    let odd = json!({"reaction:distinct.v1": {"a": [2, null, ["x"]]}});
+    let summary = chat(&json!({"action": 4, "annotations": {"summary": odd}}));
+    let Outcome::Event(ChatEvent::Reactions(found)) = outcome(&summary) else {
+        panic!("a summary");
+    };
+    assert!(found.summary.reactions.distinct.is_empty());
+    assert!(found.summary.annotations.contains_key("reaction:distinct.v1"));
+}

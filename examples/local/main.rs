@@ -6,6 +6,7 @@ mod show;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use ably_chat_exporter::store::{Settings, Store};
@@ -19,7 +20,17 @@ const ENDPOINT_FILE: &str = "target/local-endpoint";
 const SAMPLE_KEY: &str = "WUP6u0K7MXI5Zeo0VppPwg==";
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    match start().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}", error.to_string().trim_end());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn start() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.split_first() {
         Some((verb, events)) if verb == "run" => run(events).await,

@@ -136,7 +136,7 @@ impl Decoder {
         if json::kind(body) != Kind::Object {
             return Err(PayloadError::NotAnObject(json::kind(body).with_article()));
         }
-        let payload: Payload<'_> = json::read(body, &Path::Root)?;
+        let payload: Payload<'_> = json::object(body, &Path::Root)?;
         if let Some(items) = payload.items.filter(|items| json::kind(items) == Kind::Array) {
             return self.batch(items);
         }
@@ -182,11 +182,11 @@ impl Decoder {
     }
 
     fn item(&self, item: &RawValue, path: &Path<'_>) -> Result<Vec<Entry>, Mistyped> {
-        let item: Item<'_> = json::read(item, path)?;
+        let item: Item<'_> = json::object(item, path)?;
         let data_path = path.member("data");
         let source = item.source.unwrap_or_default();
         let data = item.data.ok_or_else(|| Mistyped::new(&data_path, "missing"))?;
-        let data: ItemData<'_> = json::read(data, &data_path)?;
+        let data: ItemData<'_> = json::object(data, &data_path)?;
         let events = Events {
             source: &source,
             messages: data.messages,

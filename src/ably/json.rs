@@ -68,6 +68,17 @@ where
     })
 }
 
+/// Reads an object into a struct. Serde would take an array for one too, member by member.
+pub(super) fn object<'a, T>(raw: &'a RawValue, path: &Path<'_>) -> Result<T, Mistyped>
+where
+    T: Deserialize<'a>,
+{
+    match kind(raw) {
+        Kind::Object => read(raw, path),
+        _ => Err(Mistyped::new(path, "expected an object")),
+    }
+}
+
 /// What the parser says, without the value that it says it about.
 pub(super) fn describe(error: &serde_json::Error) -> String {
     let text = error.to_string();
@@ -76,7 +87,12 @@ pub(super) fn describe(error: &serde_json::Error) -> String {
     }
     match text.rsplit_once(", expected ") {
         Some((_, expected)) => {
-            let expected = expected.split(" at line ").next().unwrap_or(expected);
+            let expected = match expected.split(" at line ").next().unwrap_or(expected) {
+                "a sequence" => "an array",
+                "a map" => "an object",
+                "i64" | "u64" => "an integer",
+                other => other,
+            };
             format!("expected {expected}")
         }
         None if text.starts_with("duplicate field") => "given twice".into(),

@@ -87,7 +87,7 @@ fn outcome(
     key: Option<&CipherKey>,
     entry: &mut Entry,
 ) -> Result<Outcome, MessageError> {
-    let wire: WireMessage<'_> = json::read(raw, path)?;
+    let wire: WireMessage<'_> = json::object(raw, path)?;
     let serial = wire.serial.as_deref().filter(|serial| !serial.is_empty());
     entry.serial = serial.map(|serial| Serial(serial.into()));
     let extras: Extras<'_> = read_or_default(wire.extras, &path.member("extras"))?;
@@ -177,7 +177,7 @@ fn version(wire: &WireMessage<'_>, serial: &Serial, path: &Path<'_>) -> Result<V
 fn summary(wire: &WireMessage<'_>, path: &Path<'_>) -> Result<Option<Summary>, Mistyped> {
     let annotations_path = path.member("annotations");
     if let Some(raw) = wire.annotations {
-        let annotations: Annotations<'_> = json::read(raw, &annotations_path)?;
+        let annotations: Annotations<'_> = json::object(raw, &annotations_path)?;
         if let Some(raw) = annotations.summary {
             return summary::read(raw, &annotations_path.member("summary")).map(Some);
         }
@@ -197,5 +197,5 @@ fn read_or_default<'a, T: Default + Deserialize<'a>>(
     raw: Option<&'a RawValue>,
     path: &Path<'_>,
 ) -> Result<T, Mistyped> {
-    raw.map_or_else(|| Ok(T::default()), |raw| json::read(raw, path))
+    raw.map_or_else(|| Ok(T::default()), |raw| json::object(raw, path))
 }

@@ -86,7 +86,7 @@ where
     let members: BTreeMap<String, &RawValue> = serde_json::from_str(raw.get()).ok()?;
     let mut read = BTreeMap::new();
     for (name, raw) in unwrap_values(members) {
-        let entry: W = serde_json::from_str(raw.get()).ok()?;
+        let entry: W = json::object(raw, &Path::Root).ok()?;
         read.insert(name, T::from(entry));
     }
     *names = read;

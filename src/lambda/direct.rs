@@ -7,6 +7,7 @@ use lambda_runtime::Diagnostic;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use crate::ably::PayloadError;
 use crate::ingest::{ErrorType, Report};
 use crate::lambda::short;
 
@@ -19,18 +20,10 @@ const NAMED_FAILURES: usize = 5;
 pub struct Event(Result<Box<RawValue>, String>);
 
 impl Event {
-    /// An event with this body.
-    #[must_use]
-    pub fn new(body: &str) -> Self {
-        Self(serde_json::from_str(body).map_err(|_| body.into()))
-    }
-
-    /// The body's bytes; of a body that is not JSON, something else that is not JSON.
-    pub(super) fn body(&self) -> &[u8] {
-        match &self.0 {
-            Ok(json) => json.get().as_bytes(),
-            Err(other) => other.as_bytes(),
-        }
+    /// The body; or why it is not JSON.
+    pub(super) fn body(&self) -> Result<&[u8], PayloadError> {
+        let body = self.0.as_deref().map(|json| json.get().as_bytes());
+        body.map_err(|reason| PayloadError::NotJson(reason.clone()))
     }
 }
 

@@ -43,9 +43,14 @@ impl Function {
         let LambdaEvent { payload, context } = event;
         let (started, received_at) = (Instant::now(), now());
         let deadline = started + time_to_write(context.deadline, received_at);
-        let record = Record { id: &context.request_id, body: payload.body() };
-        let mut reports = self.ingest.ingest(&[record], received_at, deadline).await;
-        let report = reports.pop().unwrap_or_default();
+        let report = match payload.body() {
+            Ok(body) => {
+                let record = Record { id: &context.request_id, body };
+                let mut reports = self.ingest.ingest(&[record], received_at, deadline).await;
+                reports.pop().unwrap_or_default()
+            }
+            Err(error) => Report::unreadable(&error),
+        };
         logs::log(&context.request_id, &report, started.elapsed());
         self.metrics.emit(&context.env_config.function_name, &report, now());
         direct::answer(report)
