@@ -9,14 +9,12 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Map, Value, json};
-use testkit::{Engine, Item};
+use testkit::Item;
 
 /// Shows everything that the table holds.
 pub(crate) async fn table(client: &Client, store: &Store) -> Result<(), Box<dyn Error>> {
-    let scan = client.scan().table_name(Engine::TABLE).into_paginator().items().send();
-    let mut rows: Vec<Item> = scan.try_collect().await?;
+    let rows = testkit::rows(client).await?;
     let key = |row: &Item| ["pk", "sk"].map(|name| row[name].as_s().cloned().unwrap_or_default());
-    rows.sort_by_key(key);
     let rooms: BTreeSet<String> = rows.iter().map(key).map(|[pk, _]| pk).collect();
     for name in rooms {
         room(store, RoomName(name)).await?;
@@ -69,7 +67,8 @@ fn message(stored: &StoredMessage, versions: &[ChatMessage]) {
         println!("      {name} {} (multiple: {ids})", counts.total);
     }
     for (kind, json) in &stored.annotations {
-        println!("      {kind} {}", json.as_str().split_whitespace().collect::<String>());
+        let json: String = json.as_str().split_whitespace().collect();
+        println!("      {} {}", printable(kind), printable(&json));
     }
     if versions.len() > 1 {
         for version in versions {

@@ -29,11 +29,21 @@ pub(super) fn size(item: &Item) -> usize {
     item.iter().map(|(name, value)| name.len() + attribute::size(value)).sum()
 }
 
-/// A message version's attributes. Maps are native where DynamoDB holds them exactly and the item
-/// stays within its limit, else text.
+/// A message version's attributes.
 pub(super) fn of_message(message: &ChatMessage) -> Item {
-    let item = message_item(message, Maps::Native);
-    if size(&item) + SPARE_BYTES <= MAX_BYTES { item } else { message_item(message, Maps::Text) }
+    fitting(|maps| message_item(message, maps))
+}
+
+/// A summary's attributes.
+pub(super) fn of_summary(summary: &SummaryOf, with_clients: bool) -> Item {
+    fitting(|maps| summary_item(summary, with_clients, maps))
+}
+
+/// The item with native maps where DynamoDB holds them exactly, if it stays within the limit so;
+/// else with all of them as text.
+fn fitting(build: impl Fn(Maps) -> Item) -> Item {
+    let item = build(Maps::Native);
+    if size(&item) + SPARE_BYTES <= MAX_BYTES { item } else { build(Maps::Text) }
 }
 
 /// How JSON objects are kept.
@@ -89,16 +99,6 @@ fn version_map(version: &Version, maps: Maps) -> Item {
         put_object(&mut map, "metadata", metadata, maps, 1);
     }
     map
-}
-
-/// A summary's attributes.
-pub(super) fn of_summary(summary: &SummaryOf, with_clients: bool) -> Item {
-    let item = summary_item(summary, with_clients, Maps::Native);
-    if size(&item) + SPARE_BYTES <= MAX_BYTES {
-        item
-    } else {
-        summary_item(summary, with_clients, Maps::Text)
-    }
 }
 
 fn summary_item(summary: &SummaryOf, with_clients: bool, maps: Maps) -> Item {

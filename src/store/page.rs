@@ -191,12 +191,9 @@ impl Store {
             (Start::Edge, _) => {}
             (Start::From(serial), Direction::OldestFirst) => low = kind.from(serial),
             (Start::From(serial), Direction::NewestFirst) => high = kind.up_to(serial),
-            (Start::After(serial), Direction::OldestFirst) => {
-                low = if kind == Kind::Version { kind.after(serial) } else { kind.from(serial) };
-                skipped = Some(serial.clone());
-            }
+            (Start::After(serial), Direction::OldestFirst) => low = kind.after(serial),
             (Start::After(serial), Direction::NewestFirst) => {
-                high = kind.from(serial);
+                high = kind.from(serial); // the message's own latest row still lies within it
                 skipped = Some(serial.clone());
             }
         }

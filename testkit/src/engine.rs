@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::scan::ScanError;
 use aws_sdk_dynamodb::types::{AttributeValue, BillingMode, TimeToLiveSpecification};
 use dynoxide::Database;
 use tokio::net::TcpListener;
@@ -57,11 +59,7 @@ impl Engine {
     /// # Panics
     /// When the engine cannot be read.
     pub async fn rows(&self) -> Vec<Item> {
-        let pages = self.client().scan().table_name(Self::TABLE).into_paginator().items().send();
-        let mut rows: Vec<Item> = pages.try_collect().await.expect("the table can be scanned");
-        let key = |row: &Item| ["pk", "sk"].map(|name| row[name].as_s().cloned().ok());
-        rows.sort_by_key(key);
-        rows
+        rows(&self.client()).await.expect("the table can be scanned")
     }
 
     async fn create_table(&self) {
@@ -95,6 +93,17 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.server.abort();
     }
+}
+
+/// Every row of the table, in the order of its key.
+///
+/// # Errors
+/// When the table cannot be read.
+pub async fn rows(client: &Client) -> Result<Vec<Item>, SdkError<ScanError>> {
+    let items = client.scan().table_name(Engine::TABLE).into_paginator().items().send();
+    let mut rows: Vec<Item> = items.try_collect().await?;
+    rows.sort_by_key(|row: &Item| ["pk", "sk"].map(|name| row[name].as_s().cloned().ok()));
+    Ok(rows)
 }
 
 /// A client of a DynamoDB at `endpoint`, without retries.

@@ -9,7 +9,7 @@ mod function;
 mod runtime_api;
 pub mod template;
 
-pub use engine::{Engine, Item, client, env};
+pub use engine::{Engine, Item, client, env, rows};
 pub use fault_proxy::{Fault, FaultProxy};
 pub use function::FunctionProcess;
 pub use runtime_api::{Answer, RuntimeApi};
