@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use regex_lite::Regex;
 
-use crate::ably::CipherKey;
+use crate::ably::{CipherKey, WebhookKeys, WebhookTokens};
+use crate::secret::SecretSource;
 use crate::store::{ReactionClients, Reactions, Settings, Versions};
 
 /// Everything the function can be told.
@@ -22,6 +23,12 @@ pub struct Config {
     pub ably_app_id: Option<String>,
     /// `CIPHER_KEY`: decrypts encrypted messages.
     pub cipher_key: Option<CipherKey>,
+    /// `WEBHOOK_KEYS`: Ably API keys that sign webhooks.
+    pub webhook_keys: Option<SecretSource>,
+    /// `WEBHOOK_TOKEN`: what the header `X-Webhook-Token` says in requests that Ably does not sign.
+    pub webhook_token: Option<SecretSource>,
+    /// `FAILURE_QUEUE_URL`: the SQS queue that keeps what cannot be stored.
+    pub failure_queue_url: Option<String>,
     /// `AWS_LAMBDA_LOG_LEVEL`, which Lambda sets from the function's logging configuration.
     pub log_level: tracing::Level,
     /// `SSL_CERT_FILE` or `SSL_CERT_DIR` is set: trust what is in there instead of the built-in
@@ -71,6 +78,10 @@ impl Config {
             cipher_key: reader.parsed("CIPHER_KEY", |text| {
                 CipherKey::from_base64(text).map_err(|error| error.to_string())
             }),
+            webhook_keys: reader.parsed("WEBHOOK_KEYS", |text| secret(text, WebhookKeys::parse)),
+            webhook_token: reader
+                .parsed("WEBHOOK_TOKEN", |text| secret(text, WebhookTokens::parse)),
+            failure_queue_url: reader.text("FAILURE_QUEUE_URL"),
             log_level: reader
                 .parsed("AWS_LAMBDA_LOG_LEVEL", log_level)
                 .unwrap_or(tracing::Level::INFO),
@@ -116,6 +127,15 @@ fn retention_days(text: &str) -> Result<u32, String> {
     match text.parse() {
         Ok(days @ 1..=MAX_RETENTION_DAYS) => Ok(days),
         _ => Err(format!("expected a whole number of days from 1 to {MAX_RETENTION_DAYS}")),
+    }
+}
+
+/// A secret, or a reference to one; a secret that is given here is tried here.
+fn secret<T>(text: &str, parse: fn(&str) -> Result<T, String>) -> Result<SecretSource, String> {
+    let source = SecretSource::parse(text)?;
+    match &source {
+        SecretSource::Text(text) => parse(text).map(|_| source),
+        SecretSource::Parameter(_) | SecretSource::Secret(_) => Ok(source),
     }
 }
 
@@ -177,6 +197,8 @@ mod tests {
             ("RETENTION_DAYS", "0"),
             ("ROOM_FILTER", "("),
             ("CIPHER_KEY", "c2hvcnQ="),
+            ("WEBHOOK_KEYS", "app.key"),
+            ("WEBHOOK_TOKEN", "arn:aws:s3:::bucket"),
             ("AWS_LAMBDA_LOG_LEVEL", "loud"),
         ])
         .unwrap_err();
@@ -188,17 +210,36 @@ mod tests {
             "RETENTION_DAYS: expected a whole number of days from 1 to 36500",
             "ROOM_FILTER: not a regular expression",
             "CIPHER_KEY: 5 bytes once decoded",
+            "WEBHOOK_KEYS: expected Ably API keys, APPID.KEYID:SECRET",
+            "WEBHOOK_TOKEN: an ARN, but neither of an SSM parameter nor",
             "AWS_LAMBDA_LOG_LEVEL: expected TRACE",
         ] {
             assert!(mistakes.iter().any(|m| m.starts_with(name)), "{name} in {mistakes:?}");
         }
-        assert_eq!(mistakes.len(), 8);
+        assert_eq!(mistakes.len(), 10);
     }
 
     #[test]
-    fn a_key_is_never_printed() {
+    fn a_secret_is_never_printed() {
         let key = "AAECAwQFBgcICQoLDA0ODw==";
-        let config = read(&[("TABLE_NAME", "t"), ("CIPHER_KEY", key)]).unwrap();
-        assert!(format!("{config:?}").contains("CipherKey(128 bits)"));
+        let (keys, token) = ("app.key:api-secret", "a-secret-of-16-letters");
+        let settings = [("CIPHER_KEY", key), ("WEBHOOK_KEYS", keys), ("WEBHOOK_TOKEN", token)];
+        let config = read(&[&[("TABLE_NAME", "t")], &settings[..]].concat()).unwrap();
+        let printed = format!("{config:?}");
+        assert!(printed.contains("CipherKey(128 bits)"));
+        assert!(![key, "api-secret", token].iter().any(|secret| printed.contains(secret)));
+        let keys = WebhookKeys::parse(keys).unwrap();
+        let tokens = WebhookTokens::parse(token).unwrap();
+        assert_eq!(format!("{keys:?} {tokens:?}"), "[\"app.…\"] WebhookTokens(1)");
+    }
+
+    #[test]
+    fn a_secret_may_be_a_reference() {
+        let parameter = "arn:aws:ssm:eu-west-1:123456789012:parameter/chat/keys";
+        let secret = "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:token-AbCdEf";
+        let settings = [("WEBHOOK_KEYS", parameter), ("WEBHOOK_TOKEN", secret)];
+        let config = read(&[&[("TABLE_NAME", "t")], &settings[..]].concat()).unwrap();
+        assert_eq!(config.webhook_keys, Some(SecretSource::Parameter(parameter.into())));
+        assert_eq!(config.webhook_token, Some(SecretSource::Secret(secret.into())));
     }
 }

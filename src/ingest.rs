@@ -9,7 +9,7 @@ use regex_lite::Regex;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::ably::{Decoder, Entry, Outcome, PayloadError, Skip};
+use crate::ably::{Decoder, Entry, Outcome, Skip};
 use crate::chat::{ChatEvent, RoomName, Serial};
 use crate::store::{Key, Observation, Put, Store, StoreError, Written};
 
@@ -24,6 +24,8 @@ pub struct Record<'a> {
     pub id: &'a str,
     /// The payload as Ably made it.
     pub body: &'a [u8],
+    /// When it arrived, in ms since the epoch.
+    pub received_at: i64,
 }
 
 /// Where a failed record goes next.
@@ -60,6 +62,9 @@ pub struct Failure {
     pub reason: String,
     /// Whether the same bytes may succeed later.
     pub error_type: ErrorType,
+    /// Which item of a batch it is in.
+    #[serde(skip)]
+    pub item: Option<usize>,
 }
 
 /// What became of one record. Counts are of messages.
@@ -75,6 +80,9 @@ pub struct Report {
     pub skipped: BTreeMap<Skip, u64>,
     /// Ought to be stored and could not be.
     pub failed: Vec<Failure>,
+    /// The integration rule is wrong, whatever it sends.
+    #[serde(skip)]
+    pub is_wrong_rule: bool,
     /// `version.timestamp` of each stored message version, for the ingest lag.
     #[serde(skip)]
     pub stored_timestamps: Vec<i64>,
@@ -97,19 +105,42 @@ impl Report {
 
     /// The report of a record of which nothing can be used.
     #[must_use]
-    pub fn unreadable(error: &PayloadError) -> Self {
-        let mut report = Self { received: 1, ..Self::default() };
-        report.refuse(None, None, error.to_string());
-        report
+    pub fn unreadable(reason: &impl ToString) -> Self {
+        let failure = Failure::refused(None, None, reason, None);
+        Self { received: 1, failed: vec![failure], ..Self::default() }
+    }
+
+    /// The sum of this report and another.
+    #[must_use]
+    pub fn plus(mut self, other: Self) -> Self {
+        self.received += other.received;
+        self.stored += other.stored;
+        self.superseded += other.superseded;
+        for (skip, count) in other.skipped {
+            *self.skipped.entry(skip).or_default() += count;
+        }
+        self.failed.extend(other.failed);
+        self.is_wrong_rule |= other.is_wrong_rule;
+        self.stored_timestamps.extend(other.stored_timestamps);
+        self.encoding_lost.extend(other.encoding_lost);
+        self
     }
 
     fn skip<T>(&mut self, skip: Skip) -> Option<T> {
         *self.skipped.entry(skip).or_default() += 1;
         None
     }
+}
 
-    fn refuse(&mut self, room: Option<RoomName>, serial: Option<Serial>, reason: String) {
-        self.failed.push(Failure { room, serial, reason, error_type: ErrorType::NonRetryable });
+impl Failure {
+    fn refused(
+        room: Option<RoomName>,
+        serial: Option<Serial>,
+        reason: &impl ToString,
+        item: Option<usize>,
+    ) -> Self {
+        let (reason, error_type) = (reason.to_string(), ErrorType::NonRetryable);
+        Self { room, serial, reason, error_type, item }
     }
 }
 
@@ -127,6 +158,7 @@ pub struct Ingest {
 /// A message on its way: the record it is of, and the rows that decide about it.
 struct Pending {
     record: usize,
+    item: Option<usize>,
     room: Option<RoomName>,
     serial: Option<Serial>,
     version_timestamp: Option<i64>,
@@ -135,18 +167,13 @@ struct Pending {
 }
 
 impl Ingest {
-    /// Takes records in, and answers for each of them in their order. `received_at` is the time of
-    /// arrival in ms since the epoch; what is not written by `deadline` fails as retryable.
-    pub async fn ingest(
-        &self,
-        records: &[Record<'_>],
-        received_at: i64,
-        deadline: Instant,
-    ) -> Vec<Report> {
+    /// Takes records in, and answers for each of them in their order. What is not written by
+    /// `deadline` fails as retryable.
+    pub async fn ingest(&self, records: &[Record<'_>], deadline: Instant) -> Vec<Report> {
         let mut batch = Batch::default();
         for record in records {
             batch.reports.push(Report::default());
-            self.take(&mut batch, *record, received_at);
+            self.take(&mut batch, *record);
         }
         let Batch { mut reports, pending, rows, owners, .. } = batch;
         let mut written: Vec<_> = stream::iter(rows.into_iter().enumerate())
@@ -168,15 +195,22 @@ impl Ingest {
         reports
     }
 
-    fn take(&self, batch: &mut Batch, record: Record<'_>, received_at: i64) {
+    fn take(&self, batch: &mut Batch, record: Record<'_>) {
         let entries = match self.decoder.decode(record.body) {
             Ok(entries) => entries,
-            Err(error) => return *batch.report() = Report::unreadable(&error),
+            Err(error) => {
+                let report = Report::unreadable(&error);
+                *batch.report() = Report { is_wrong_rule: error.is_wrong_rule(), ..report };
+                return;
+            }
         };
         for entry in entries {
-            let source_id = entry.delivery.as_deref().unwrap_or(record.id);
-            let delivery = format!("{source_id}.{}", entry.index);
-            let observation = Observation { delivery: &delivery, received_at };
+            let delivery = match (&entry.delivery, entry.item) {
+                (Some(serial), _) => format!("{serial}.{}", entry.index),
+                (None, Some(item)) => format!("{}.{item}.{}", record.id, entry.index),
+                (None, None) => format!("{}.{}", record.id, entry.index),
+            };
+            let observation = Observation { delivery: &delivery, received_at: record.received_at };
             batch.report().received += 1;
             if let Some((pending, puts)) = self.plan(entry, observation, batch.report()) {
                 batch.add(pending, puts);
@@ -191,7 +225,7 @@ impl Ingest {
         observation: Observation<'_>,
         report: &mut Report,
     ) -> Option<(Pending, Vec<Put>)> {
-        let Entry { room, serial, outcome, encoding_lost, .. } = entry;
+        let Entry { item, room, serial, outcome, encoding_lost, .. } = entry;
         let event = match outcome {
             Outcome::Skip(skip) => return report.skip(skip),
             _ if self.is_filtered_out(room.as_ref()) => return report.skip(Skip::RoomFilter),
@@ -199,7 +233,7 @@ impl Ingest {
                 return report.skip(Skip::ReactionsOff);
             }
             Outcome::Fail(error) => {
-                report.refuse(room, serial, error.to_string());
+                report.failed.push(Failure::refused(room, serial, &error, item));
                 return None;
             }
             Outcome::Event(event) => event,
@@ -213,10 +247,12 @@ impl Ingest {
                 if encoding_lost {
                     report.encoding_lost.push((room.clone(), serial.clone()));
                 }
-                Some((Pending { record: 0, room, serial, version_timestamp, rows: vec![] }, puts))
+                let pending =
+                    Pending { record: 0, item, room, serial, version_timestamp, rows: vec![] };
+                Some((pending, puts))
             }
             Err(error) => {
-                report.refuse(room, serial, error.to_string());
+                report.failed.push(Failure::refused(room, serial, &error, item));
                 None
             }
         }
@@ -288,6 +324,7 @@ fn settle<'a>(
                     serial: message.serial.clone(),
                     reason: error.to_string(),
                     error_type,
+                    item: message.item,
                 });
             }
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ably_chat_exporter::ingest::Record;
 use ably_chat_exporter::store::{Reactions, Settings, Versions};
-use common::{Delivery, EPOCH, Model, Op, OpKind};
+use common::{Delivery, Model, Op, OpKind};
 use proptest::prelude::*;
 use testkit::Engine;
 use tokio::runtime::Runtime;
@@ -53,19 +53,24 @@ async fn arrive_and_compare(deliveries: &[Delivery], settings: Settings, records
     let ingest = common::ingest(&engine, settings);
     let mut model = Model::default();
     for invocation in deliveries.chunks(records_at_once) {
-        let bodies: Vec<_> = invocation.iter().map(|d| (d.id.as_str(), d.body())).collect();
-        let records: Vec<_> = bodies.iter().map(|(id, body)| Record { id, body }).collect();
+        let bodies: Vec<_> = invocation.iter().map(|d| (d, d.body())).collect();
+        let records = bodies.iter().map(|(delivery, body)| Record {
+            id: &delivery.id,
+            body,
+            received_at: delivery.received_at,
+        });
+        let records: Vec<_> = records.collect();
         let deadline = Instant::now() + Duration::from_secs(30);
-        for (report, delivery) in
-            ingest.ingest(&records, EPOCH, deadline).await.iter().zip(invocation)
-        {
+        for (report, delivery) in ingest.ingest(&records, deadline).await.iter().zip(invocation) {
             assert_eq!(report.failed, []);
             let skipped: u64 = report.skipped.values().sum();
             assert_eq!(report.received, delivery.ops.len() as u64);
             assert_eq!(report.stored + report.superseded + skipped, report.received);
         }
-        let ops = invocation.iter().flat_map(|delivery| &delivery.ops);
-        ops.filter_map(|op| heard(op, settings.reactions)).for_each(|op| model.arrive(&op));
+        for delivery in invocation {
+            let ops = delivery.ops.iter().filter_map(|op| heard(op, settings.reactions));
+            ops.for_each(|op| model.arrive(&op, delivery.received_at));
+        }
     }
     common::check(&ingest.store, &model, settings.versions).await;
     let [messages, versions, reactions, found_snapshots] = common::count_rows(&engine).await;

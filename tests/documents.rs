@@ -48,9 +48,69 @@ fn readme_names_the_outputs_and_parameters_of_the_stack() {
         assert!(readme.contains(&format!("`{name}`")), "{name} in README.md");
         assert!(template.contains(&format!("\n  {name}:\n")), "{name} in template.yaml");
     }
-    for name in ["Region", "FunctionName", "RoleArn"] {
+    for name in [
+        "EnableWebhook",
+        "WebhookKeysArn",
+        "WebhookTokenArn",
+        "EnableSqs",
+        "EnableKinesis",
+        "VisibilityTimeout",
+        "KafkaClusterArn",
+        "KafkaBootstrapServers",
+        "KafkaTopic",
+        "KafkaSecretArn",
+        "MqBrokerArn",
+        "MqQueue",
+        "MqVirtualHost",
+        "MqSecretArn",
+    ] {
+        assert!(readme.contains(&format!("`{name}")), "{name} in README.md");
+        assert!(template.contains(&format!("\n  {name}:\n    Type: ")), "{name} in template.yaml");
+    }
+    let outputs = ["Region", "FunctionName", "RoleArn", "WebhookUrl", "QueueName", "AccountId"];
+    for name in outputs.into_iter().chain(["StreamName", "RoutingKey"]) {
         assert!(readme.contains(&format!("output `{name}`")), "{name} in README.md");
-        assert!(template.contains(&format!("\n  {name}:\n    Description: \"Ably's")), "{name}");
+        let output = template.split(&format!("\n  {name}:\n")).last().expect("an output");
+        let description = output.lines().take(2).any(|line| line.contains("Description: \"Ably's"));
+        assert!(description, "{name} says which field of Ably's form it is for");
     }
     assert!(readme.contains(r"`::\$chat$`") && template.contains(r#"Value: "::\\$chat$""#));
+}
+
+/// No other delivery is there, or costs anything, until it is asked for.
+#[test]
+fn deliveries_are_off_by_default() {
+    let template = Template::default();
+    let always = [
+        "Table",
+        "Exporter",
+        "ExporterRole",
+        "LogGroup",
+        "FailureQueue",
+        "Redrive",
+        "AblyRole",
+        "ErrorsAlarm",
+        "ThrottlesAlarm",
+        "FailureQueueAlarm",
+        "DestinationAlarm",
+    ];
+    assert_eq!(template.unconditional_resources(), BTreeSet::from(always));
+    for name in ["EnableWebhook", "EnableSqs", "EnableKinesis"] {
+        assert_eq!(template.default_of(name), "false", "{name}");
+    }
+    for name in ["KafkaClusterArn", "KafkaBootstrapServers", "MqBrokerArn", "WebhookKeysArn"] {
+        assert_eq!(template.default_of(name), "", "{name}");
+    }
+}
+
+/// A mapping without it takes a list of failures for success, and deletes them.
+#[test]
+fn queues_and_streams_report_batch_item_failures() {
+    let template = Template::default();
+    for name in ["Redrive", "DeliveryQueueMapping", "DeliveryStreamMapping"] {
+        assert_eq!(template.response_types(name), ["ReportBatchItemFailures"], "{name}");
+    }
+    for name in ["MskMapping", "KafkaMapping", "MqMapping"] {
+        assert_eq!(template.response_types(name), Vec::<&str>::new(), "{name}");
+    }
 }

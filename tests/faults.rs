@@ -5,18 +5,16 @@ mod common;
 
 use std::time::Duration;
 
+use ably_chat_exporter::aws;
 use ably_chat_exporter::ingest::{ErrorType, Ingest, Report};
-use ably_chat_exporter::store::{Direction, Settings, Store, Versions, connect};
-use common::{Delivery, Model, Op, OpKind};
+use ably_chat_exporter::store::{Direction, Settings, Store, Versions};
+use common::{Delivery, EPOCH, Model, Op, OpKind};
 use proptest::prelude::*;
 use testkit::{Engine, Fault, FaultProxy};
 
 /// An ingest whose client is the function's own, retries included, but for the endpoint.
 async fn through(proxy: &FaultProxy) -> Ingest {
-    let function = connect(false).await;
-    let config = function
-        .config()
-        .to_builder()
+    let config = aws_sdk_dynamodb::config::Builder::from(&aws::connect(false).await)
         .endpoint_url(&proxy.endpoint)
         .region(aws_sdk_dynamodb::config::Region::new("local"))
         .credentials_provider(aws_sdk_dynamodb::config::Credentials::new("l", "l", None, None, "l"))
@@ -39,7 +37,7 @@ fn create(message: u32) -> Op {
 async fn send_one(fault: impl Fn(u64) -> Fault + Send + Sync + 'static) -> (Report, u64, usize) {
     let engine = Engine::start().await;
     let proxy = FaultProxy::start(&engine.endpoint, fault).await;
-    let delivery = Delivery { id: "d".into(), ops: vec![create(0)] };
+    let delivery = Delivery { id: "d".into(), received_at: EPOCH, ops: vec![create(0)] };
     let report = common::send(&through(&proxy).await, "d", &delivery.body()).await;
     (report, proxy.requests(), engine.rows().await.len())
 }
@@ -85,7 +83,8 @@ async fn a_failed_write_fails_its_message_alone() {
     let fault =
         |request| if request == 2 { Fault::Refuse("ValidationException") } else { Fault::None };
     let proxy = FaultProxy::start(&engine.endpoint, fault).await;
-    let delivery = Delivery { id: "d".into(), ops: (0..3).map(create).collect() };
+    let delivery =
+        Delivery { id: "d".into(), received_at: EPOCH, ops: (0..3).map(create).collect() };
     let report = common::send(&through(&proxy).await, "d", &delivery.body()).await;
     assert_eq!((report.received, report.stored, report.failed.len()), (3, 2, 1));
 }
@@ -95,7 +94,8 @@ async fn a_folded_put_shares_the_fate_of_the_one_it_was_folded_into() {
     let engine = Engine::start().await;
     let proxy = FaultProxy::start(&engine.endpoint, |_| Fault::Refuse("AccessDenied")).await;
     let summary = |total| Op { kind: OpKind::Summary(total), ..create(0) };
-    let delivery = Delivery { id: "d".into(), ops: (0..100).map(summary).collect() };
+    let delivery =
+        Delivery { id: "d".into(), received_at: EPOCH, ops: (0..100).map(summary).collect() };
     let report = common::send(&through(&proxy).await, "d", &delivery.body()).await;
     assert_eq!(proxy.requests(), 1, "a burst of a hundred summaries is one write");
     assert_eq!(report.failed.len(), 100, "and none of them is stored if that fails");
@@ -108,7 +108,9 @@ async fn a_burst_is_one_write_and_the_last_of_it_is_the_one_stored() {
     let summary = |total| Op { kind: OpKind::Summary(total), ..create(0) };
     let ops = std::iter::once(create(0)).chain((0..100).map(summary)).collect();
     let ingest = through(&proxy).await;
-    let report = common::send(&ingest, "d", &Delivery { id: "d".into(), ops }.body()).await;
+    let report =
+        common::send(&ingest, "d", &Delivery { id: "d".into(), received_at: EPOCH, ops }.body())
+            .await;
     assert_eq!(proxy.requests(), 3, "two rows for the version, one for all summaries");
     assert_eq!((report.stored, report.superseded), (2, 99));
     let room = common::whole_room(&ingest.store, "a", Direction::NewestFirst, 5).await;
@@ -138,7 +140,7 @@ async fn deliver_and_compare(deliveries: &[Delivery], faults: Vec<Fault>) {
     let mut model = Model::default();
     for delivery in deliveries {
         while common::send(&ingest, &delivery.id, &delivery.body()).await.error_type().is_some() {}
-        delivery.ops.iter().for_each(|op| model.arrive(op));
+        delivery.ops.iter().for_each(|op| model.arrive(op, EPOCH));
     }
     let store = common::ingest(&engine, Settings::default()).store;
     common::check(&store, &model, Versions::Both).await;

@@ -3,55 +3,16 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ably_chat_exporter::store::{Settings, Versions};
-use common::{Model, Op, OpKind};
+use common::Model;
+use common::function::{TIMEOUT, error, run, sample, spawn};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use testkit::{Answer, Engine, Fault, FaultProxy, FunctionProcess, RuntimeApi};
+use testkit::{Answer, Engine, Fault, FaultProxy, RuntimeApi};
 use tokio::sync::Notify;
-
-const BINARY: &str = env!("CARGO_BIN_EXE_ably-chat-exporter");
-const TIMEOUT: Duration = Duration::from_secs(30);
-
-fn spawn(api: &RuntimeApi, env: &[(String, String)], more: &[(&str, &str)]) -> FunctionProcess {
-    let more = more.iter().map(|(name, value)| ((*name).into(), (*value).into()));
-    let env: Vec<_> = env.iter().cloned().chain(more).collect();
-    FunctionProcess::spawn(Path::new(BINARY), api, &env)
-}
-
-fn sample(event: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("events/{event}.json"));
-    std::fs::read(path).expect("the event file exists")
-}
-
-/// Runs the function with these settings over these bodies; answers, and what it logged.
-async fn run(
-    engine: &Engine,
-    settings: &[(&str, &str)],
-    bodies: &[Vec<u8>],
-) -> (Vec<Answer>, String) {
-    let api = RuntimeApi::start().await;
-    let function = spawn(&api, &engine.env(), settings);
-    let mut answers = Vec::new();
-    for body in bodies {
-        answers.push(api.invoke(body.clone(), TIMEOUT).await);
-    }
-    (answers, function.kill().await)
-}
-
-fn error(answer: &Answer) -> (&str, &str) {
-    match answer {
-        Answer::Error(error) => (
-            error["errorType"].as_str().expect("an errorType"),
-            error["errorMessage"].as_str().expect("an errorMessage"),
-        ),
-        Answer::Response(report) => panic!("not an error: {report}"),
-    }
-}
 
 #[tokio::test]
 async fn a_good_event_is_answered_with_a_report() {
@@ -83,7 +44,7 @@ async fn a_payload_that_cannot_be_used_is_refused_by_path() {
         (b"\xff\xfe".to_vec(), "the event is not JSON"),
         (deep.into_bytes(), "$: expected an enveloped Ably event (a JSON object), found an array"),
         (
-            b"\"eyJ9\"".to_vec(),
+            b"\"hello\"".to_vec(),
             "found a string; turn on \"Enveloped\" and set \"Encoding\" to JSON",
         ),
         (b"17".to_vec(), "found a number"),
@@ -253,25 +214,6 @@ async fn the_deadline_ends_retries_and_the_record_is_retryable() {
     assert!(proxy.requests() > 2, "it was tried again");
 }
 
-/// One summary of each version at most: what the deliveries' order decides is not asked here,
-/// since a crash leaves it open.
-fn ordered_by_version(history: Vec<Op>) -> Vec<Op> {
-    let mut kept: Vec<Op> = Vec::new();
-    for mut op in history {
-        if let OpKind::Version(_, riding) = &mut op.kind {
-            *riding = None;
-        }
-        let same = |other: &Op| {
-            (other.message, other.version) == (op.message, op.version)
-                && matches!((&other.kind, &op.kind), (OpKind::Summary(_), OpKind::Summary(_)))
-        };
-        if !kept.iter().any(same) {
-            kept.push(op);
-        }
-    }
-    kept
-}
-
 /// Runs the deliveries through the function, killing it each time the table has been asked as
 /// often as `kills` say, and delivering again what was in flight.
 async fn crash_and_compare(deliveries: Vec<common::Delivery>, kills: Vec<u64>) {
@@ -292,7 +234,7 @@ async fn crash_and_compare(deliveries: Vec<common::Delivery>, kills: Vec<u64>) {
     let mut answers = Vec::new();
     for delivery in &deliveries {
         answers.push(api.invoke(delivery.body(), TIMEOUT));
-        delivery.ops.iter().for_each(|op| model.arrive(op));
+        delivery.ops.iter().for_each(|op| model.arrive(op, 0));
     }
     let mut answered = std::pin::pin!(async {
         for answer in answers {
@@ -322,7 +264,7 @@ proptest! {
     #[test]
     fn crashes_do_not_show(
         deliveries in common::history()
-            .prop_map(ordered_by_version)
+            .prop_map(common::ordered_by_version)
             .prop_flat_map(common::deliveries),
         kills in proptest::collection::vec(0..40_u64, 1..6),
     ) {

@@ -16,7 +16,7 @@ fn version(message: u32, version: u32) -> Op {
 async fn store_ops(engine: &Engine, versions: Versions, ops: Vec<Op>) -> Store {
     let settings = Settings { versions, ..Settings::default() };
     let ingest = common::ingest(engine, settings);
-    let delivery = Delivery { id: "d".into(), ops };
+    let delivery = Delivery { id: "d".into(), received_at: common::EPOCH, ops };
     assert_eq!(send(&ingest, "d", &delivery.body()).await.failed, []);
     ingest.store
 }

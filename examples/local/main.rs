@@ -12,12 +12,16 @@ use std::time::Duration;
 use ably_chat_exporter::store::{Settings, Store};
 use serde_json::Value;
 use testkit::template::Template;
-use testkit::{Answer, Engine, FunctionProcess, RuntimeApi};
+use testkit::{Answer, Engine, FunctionProcess, RuntimeApi, Services};
 
 /// Where `watch` leaves the engine's address for `show`.
 const ENDPOINT_FILE: &str = "target/local-endpoint";
-/// The key of `events/encrypted.json`, from Ably's test fixtures.
-const SAMPLE_KEY: &str = "WUP6u0K7MXI5Zeo0VppPwg==";
+/// What the samples are encrypted, signed and sent with; the first is from Ably's test fixtures.
+const SAMPLE_SECRETS: [(&str, &str); 3] = [
+    ("CIPHER_KEY", "WUP6u0K7MXI5Zeo0VppPwg=="),
+    ("WEBHOOK_KEYS", "aB3dEf.a1B2c3:the-secret-of-the-samples"),
+    ("WEBHOOK_TOKEN", "the-token-of-the-samples"),
+];
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -43,12 +47,14 @@ async fn start() -> Result<(), Box<dyn Error>> {
 /// Sends events through the built function, and shows what they left.
 async fn run(events: &[String]) -> Result<(), Box<dyn Error>> {
     let paths = event_files(events)?;
-    let engine = Engine::start().await;
+    let (engine, services) = (Engine::start().await, Services::start().await);
     let api = RuntimeApi::start().await;
     let exe = std::env::current_exe()?;
     let profile = exe.parent().and_then(Path::parent).ok_or("no target folder")?;
     let binary = profile.join("ably-chat-exporter");
-    let function = FunctionProcess::spawn(&binary, &api, &environment(&engine));
+    let mut env = [environment(&engine), services.env()].concat();
+    env.push(("FAILURE_QUEUE_URL".into(), services.queue_url()));
+    let function = FunctionProcess::spawn(&binary, &api, &env);
     println!("Events, as the function answered them:");
     for path in paths {
         let body = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -58,6 +64,11 @@ async fn run(events: &[String]) -> Result<(), Box<dyn Error>> {
         };
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         println!("  {name:<24} {}", describe(&answer));
+    }
+    println!("\nParked in the failure queue: {}", services.messages().len());
+    for message in services.messages() {
+        let parked: Value = serde_json::from_str(&message)?;
+        println!("  {}", parked["parked"]["reason"].as_str().unwrap_or_default());
     }
     show::table(&engine.client(), &store(engine.client())).await
 }
@@ -92,10 +103,10 @@ fn store(client: aws_sdk_dynamodb::Client) -> Store {
     Store::new(client, Engine::TABLE, Settings::default())
 }
 
-/// The engine's environment, the samples' key, and whatever setting is set where this is run.
+/// The engine's environment, the samples' secrets, and whatever setting is set where this is run.
 fn environment(engine: &Engine) -> Vec<(String, String)> {
     let mut env = engine.env();
-    env.push(("CIPHER_KEY".into(), SAMPLE_KEY.into()));
+    env.extend(SAMPLE_SECRETS.map(|(name, value)| (name.into(), value.into())));
     for name in Template::default().variables() {
         #[expect(clippy::disallowed_methods, reason = "hands settings on, reads none")]
         if let (Ok(value), true) = (std::env::var(name), name != "TABLE_NAME") {
@@ -105,13 +116,19 @@ fn environment(engine: &Engine) -> Vec<(String, String)> {
     env
 }
 
-/// The files to send: all of `events/`, or those named, with or without folder and ending.
+/// The files to send: all of `events/`, Ably's payloads first and then the same as AWS services hand
+/// them over; or those named, with or without folder and ending.
 fn event_files(names: &[String]) -> Result<Vec<PathBuf>, Box<dyn Error>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("events");
     if names.is_empty() {
-        let entries = std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path()));
-        let mut paths = entries.collect::<Result<Vec<_>, _>>()?;
-        paths.sort();
+        let mut paths = Vec::new();
+        for folder in [folder.join("deliveries"), folder] {
+            for entry in std::fs::read_dir(folder)? {
+                paths.push(entry?.path());
+            }
+        }
+        paths.retain(|path| path.extension().is_some_and(|ending| ending == "json"));
+        paths.sort_by_key(|path| (path.components().count(), path.clone()));
         return Ok(paths);
     }
     let path = |name: &String| {
@@ -128,15 +145,27 @@ fn describe(answer: &Answer) -> String {
             error["errorType"].as_str().unwrap_or("error"),
             error["errorMessage"].as_str().unwrap_or_default()
         ),
-        Answer::Response(report) => {
-            let counts = ["stored", "superseded"].map(|name| (name.to_owned(), &report[name]));
-            let skips = report["skipped"].as_object().into_iter().flatten();
-            let skips = skips.map(|(reason, count)| (format!("skipped ({reason})"), count));
-            let counts = counts.into_iter().chain(skips);
-            let counts = counts.filter(|(_, count)| count.as_u64().is_some_and(|count| count > 0));
-            let words: Vec<_> =
-                counts.map(|(name, n): (String, &Value)| format!("{name} {n}")).collect();
-            words.join(", ")
-        }
+        Answer::Response(answer) => match (&answer["batchItemFailures"], &answer["body"]) {
+            (Value::Array(failures), _) if failures.is_empty() => "all acknowledged".into(),
+            (Value::Array(failures), _) => {
+                let ids = failures.iter().filter_map(|one| one["itemIdentifier"].as_str());
+                format!("to come again: {}", ids.collect::<Vec<_>>().join(", "))
+            }
+            (_, Value::String(body)) => {
+                let report = serde_json::from_str(body).unwrap_or_default();
+                format!("{} {}", answer["statusCode"], counts(&report))
+            }
+            _ => counts(answer),
+        },
     }
+}
+
+fn counts(report: &Value) -> String {
+    let counts = ["stored", "superseded"].map(|name| (name.to_owned(), &report[name]));
+    let skips = report["skipped"].as_object().into_iter().flatten();
+    let skips = skips.map(|(reason, count)| (format!("skipped ({reason})"), count));
+    let counts = counts.into_iter().chain(skips);
+    let counts = counts.filter(|(_, count)| count.as_u64().is_some_and(|count| count > 0));
+    let words: Vec<_> = counts.map(|(name, n): (String, &Value)| format!("{name} {n}")).collect();
+    words.join(", ")
 }

@@ -15,8 +15,8 @@ use serde_json::value::RawValue;
 use crate::ably::json::{self, Kind};
 use crate::chat::{Data, JsonText, RawData};
 
-/// Standard alphabet; senders differ on padding.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
+/// Standard alphabet; writes padding and does not insist on it.
+pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );

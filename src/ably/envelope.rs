@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use crate::ably::encoding::CipherKey;
 use crate::ably::error::{MessageError, PayloadError};
 use crate::ably::json::{self, Kind, Mistyped, Path};
-use crate::ably::{message, room};
+use crate::ably::{body, message, room};
 use crate::chat::{ChatEvent, RoomName, Serial};
 
 /// Turns delivered bodies into chat events.
@@ -24,6 +24,8 @@ pub struct Decoder {
 pub struct Entry {
     /// What the sender repeats when it sends the same again: the `serial` of a batch's item.
     pub delivery: Option<String>,
+    /// Which item of a batch it is in, from 0; `None` in an envelope by itself.
+    pub item: Option<usize>,
     /// Which of its envelope's messages it is, from 0.
     pub index: usize,
     /// The room, as far as it could be told.
@@ -39,7 +41,15 @@ pub struct Entry {
 
 impl Entry {
     pub(super) fn new(outcome: Outcome) -> Self {
-        Self { delivery: None, index: 0, room: None, serial: None, outcome, encoding_lost: false }
+        Self {
+            delivery: None,
+            item: None,
+            index: 0,
+            room: None,
+            serial: None,
+            outcome,
+            encoding_lost: false,
+        }
     }
 }
 
@@ -131,7 +141,8 @@ impl Decoder {
     /// # Errors
     /// When nothing in the body can be used. A fault in one message is that entry's outcome.
     pub fn decode(&self, body: &[u8]) -> Result<Vec<Entry>, PayloadError> {
-        let body: &RawValue = serde_json::from_slice(body)
+        let json = body::json(body)?;
+        let body: &RawValue = serde_json::from_slice(&json)
             .map_err(|error| PayloadError::NotJson(json::describe(&error)))?;
         if json::kind(body) != Kind::Object {
             return Err(PayloadError::NotAnObject(json::kind(body).with_article()));
@@ -173,10 +184,10 @@ impl Decoder {
         let items: Vec<&RawValue> = json::read(items, &path)?;
         let mut entries = Vec::with_capacity(items.len());
         for (index, item) in items.into_iter().enumerate() {
-            match self.item(item, &path.index(index)) {
-                Ok(mut decoded) => entries.append(&mut decoded),
-                Err(error) => entries.push(Entry::new(Outcome::Fail(error.into()))),
-            }
+            let decoded = self.item(item, &path.index(index));
+            let decoded =
+                decoded.unwrap_or_else(|error| vec![Entry::new(Outcome::Fail(error.into()))]);
+            entries.extend(decoded.into_iter().map(|entry| Entry { item: Some(index), ..entry }));
         }
         Ok(entries)
     }
@@ -232,6 +243,16 @@ impl Decoder {
             })
             .collect())
     }
+}
+
+/// One item of the batch `body`, by itself as a batch of one (JSON); `None` if there is no such
+/// item.
+#[must_use]
+pub fn batch_of_one(body: &[u8], item: usize) -> Option<String> {
+    let json = body::json(body).ok()?;
+    let payload: Payload<'_> = serde_json::from_slice(&json).ok()?;
+    let items: Vec<&RawValue> = serde_json::from_str(payload.items?.get()).ok()?;
+    items.get(item).map(|item| format!("{{\"items\":[{item}]}}"))
 }
 
 /// Where the events of an envelope, or of a batch's item, are.

@@ -9,6 +9,12 @@ pub enum PayloadError {
     /// The body is not JSON at all.
     #[error("the event is not JSON: {0}")]
     NotJson(String),
+    /// The body begins as MessagePack, and is not.
+    #[error("the event is not MessagePack as Ably writes it: {0}")]
+    NotMessagePack(&'static str),
+    /// The body begins as gzip does.
+    #[error("the event is compressed with gzip, which Ably does not do; deliver it as it comes")]
+    Compressed,
     /// The body is JSON, and not an object.
     #[error(
         "$: expected an enveloped Ably event (a JSON object), found {0}; turn on \"Enveloped\" and \
@@ -42,6 +48,23 @@ pub enum PayloadError {
         /// The app the table is for.
         expected: String,
     },
+}
+
+impl PayloadError {
+    /// Whether the integration rule is wrong, rather than this one payload: nothing that it sends
+    /// could be stored.
+    #[must_use]
+    pub fn is_wrong_rule(&self) -> bool {
+        match self {
+            Self::NotAnObject(_)
+            | Self::NotEnveloped
+            | Self::BeforePublish
+            | Self::WrongApp { .. } => true,
+            Self::NotJson(_) | Self::NotMessagePack(_) | Self::Compressed | Self::Mistyped(_) => {
+                false
+            }
+        }
+    }
 }
 
 /// One message cannot be stored.

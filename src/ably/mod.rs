@@ -6,14 +6,19 @@
 //! Formats: Ably docs "Outbound webhooks", "AWS Lambda integration" and Chat "Integrations".
 
 mod action;
+mod body;
 mod encoding;
 mod envelope;
 mod error;
 mod json;
 mod message;
+mod msgpack;
 mod room;
 mod summary;
+mod webhook;
 
+pub(crate) use encoding::BASE64;
 pub use encoding::{CipherKey, CipherKeyError};
-pub use envelope::{Decoder, Entry, Outcome, Skip};
+pub use envelope::{Decoder, Entry, Outcome, Skip, batch_of_one};
 pub use error::{MessageError, PayloadError};
+pub use webhook::{WebhookKeys, WebhookTokens};

@@ -9,7 +9,9 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::chat::{RoomName, Serial};
+use crate::failure_queue::ParkError;
 use crate::ingest::Report;
+use crate::lambda::delivery::{Delivery, Fate, Outcome};
 use crate::lambda::short;
 
 /// Sends logs to standard output. `level` is for this program; libraries never log below `WARN`,
@@ -24,16 +26,24 @@ pub fn init_logs(level: Level) {
     tracing_subscriber::registry().with(targets).with(json).init();
 }
 
-/// Logs what became of an invocation.
-pub(super) fn log(request_id: &str, report: &Report, duration: Duration) {
+/// Logs what of a record could not be stored, and what became of it.
+pub(super) fn record(request_id: &str, delivery: &Delivery<'_>, report: &Report, fate: Fate) {
+    let then = match fate {
+        Fate::Done => "done",
+        Fate::Parked => "parked",
+        Fate::Failed => "handed back",
+    };
     for failure in &report.failed {
         let (room, serial) = names(failure.room.as_ref(), failure.serial.as_ref());
         error!(
             requestId = request_id,
+            source = delivery.source,
+            record = short(&delivery.id),
             ably.room = room,
             message.serial = serial,
             errorType = failure.error_type.as_str(),
             reason = failure.reason,
+            then,
             "message not stored"
         );
     }
@@ -41,19 +51,47 @@ pub(super) fn log(request_id: &str, report: &Report, duration: Duration) {
         let (room, serial) = names(room.as_ref(), serial.as_ref());
         warn!(
             requestId = request_id,
+            source = delivery.source,
             ably.room = room,
             message.serial = serial,
             "stored with an empty text: `data` is a string without `encoding` that reads like a \
              chat payload; the delivery seems to lose `encoding`"
         );
     }
+}
+
+/// Logs a record that belongs in the failure queue and is not there.
+pub(super) fn not_parked(request_id: &str, delivery: &Delivery<'_>, error: &ParkError) {
+    error!(
+        requestId = request_id,
+        source = delivery.source,
+        record = short(&delivery.id),
+        reason = %error,
+        "record not parked"
+    );
+}
+
+/// Logs a request that was not taken in.
+pub(super) fn refused(request_id: &str, status: u16, reason: &str) {
+    warn!(requestId = request_id, source = "http", status, reason, "request refused");
+}
+
+/// Logs what became of an invocation.
+pub(super) fn invocation(request_id: &str, outcomes: &[Outcome], duration: Duration) {
+    let sum = |count: fn(&Report) -> u64| -> u64 {
+        outcomes.iter().map(|outcome| count(&outcome.report)).sum()
+    };
+    let ended = |fate| outcomes.iter().filter(|outcome| outcome.fate == fate).count();
     info!(
         requestId = request_id,
-        received = report.received,
-        stored = report.stored,
-        superseded = report.superseded,
-        skipped = report.skipped.values().sum::<u64>(),
-        failed = report.failed.len(),
+        records = outcomes.len(),
+        parked = ended(Fate::Parked),
+        handedBack = ended(Fate::Failed),
+        received = sum(|report| report.received),
+        stored = sum(|report| report.stored),
+        superseded = sum(|report| report.superseded),
+        skipped = sum(|report| report.skipped.values().sum()),
+        failed = sum(|report| report.failed.len() as u64),
         duration_ms = duration.as_secs_f64() * 1_000.0,
         "ingested"
     );

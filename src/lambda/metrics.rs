@@ -13,6 +13,7 @@ use metrique_writer_core::{
 use metrique_writer_format_emf::Emf;
 
 use crate::ingest::Report;
+use crate::lambda::delivery::{Fate, Outcome};
 
 /// The CloudWatch namespace of every metric.
 const NAMESPACE: &str = "AblyChatExporter";
@@ -21,8 +22,9 @@ const FUNCTION_NAME: &str = "FunctionName";
 /// Values that CloudWatch takes for one metric in one line.
 const MAX_VALUES: usize = 100;
 
-/// Writes `Received`, `Stored`, `Superseded`, `Skipped`, `Failed` (counts of messages) and
-/// `IngestLag` (ms from `version.timestamp` to the row) for each invocation, by `FunctionName`.
+/// Writes `Received`, `Stored`, `Superseded`, `Skipped`, `Failed` (counts of messages), `Parked`
+/// (count of records) and `IngestLag` (ms from `version.timestamp` to the row) for each invocation,
+/// by `FunctionName`.
 pub struct Metrics(Mutex<Emf>);
 
 impl Default for Metrics {
@@ -34,12 +36,13 @@ impl Default for Metrics {
 
 impl Metrics {
     /// Writes one invocation's line. `now` is in ms since the epoch.
-    pub(super) fn emit(&self, function_name: &str, report: &Report, now: i64) {
-        let lags = report.stored_timestamps.iter().filter(|timestamp| **timestamp > 0);
+    pub(super) fn emit(&self, function_name: &str, outcomes: &[Outcome], now: i64) {
+        let timestamps = outcomes.iter().flat_map(|outcome| &outcome.report.stored_timestamps);
+        let lags = timestamps.filter(|timestamp| **timestamp > 0);
         let mut lags: Vec<u64> =
             lags.map(|timestamp| u64::try_from(now - timestamp).unwrap_or(0)).collect();
         lags.sort_unstable();
-        let line = Line { function_name, report, lags: Lags(lags), now };
+        let line = Line { function_name, outcomes, lags: Lags(lags), now };
         let mut emf = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Err(error) = emf.format(&line, &mut stdout().lock()) {
             tracing::warn!(%error, "metrics not written");
@@ -47,9 +50,12 @@ impl Metrics {
     }
 }
 
+/// How many messages of a record came to some end.
+type Count = fn(&Report) -> u64;
+
 struct Line<'a> {
     function_name: &'a str,
-    report: &'a Report,
+    outcomes: &'a [Outcome],
     lags: Lags,
     now: i64,
 }
@@ -59,11 +65,19 @@ impl Entry for Line<'_> {
         let since_epoch = Duration::from_millis(u64::try_from(self.now).unwrap_or(0));
         writer.timestamp(UNIX_EPOCH + since_epoch);
         writer.value(FUNCTION_NAME, self.function_name);
-        writer.value("Received", &self.report.received);
-        writer.value("Stored", &self.report.stored);
-        writer.value("Superseded", &self.report.superseded);
-        writer.value("Skipped", &self.report.skipped.values().sum::<u64>());
-        writer.value("Failed", &(self.report.failed.len() as u64));
+        let counts: [(&str, Count); 5] = [
+            ("Received", |report| report.received),
+            ("Stored", |report| report.stored),
+            ("Superseded", |report| report.superseded),
+            ("Skipped", |report| report.skipped.values().sum()),
+            ("Failed", |report| report.failed.len() as u64),
+        ];
+        for (name, count) in counts {
+            let count = self.outcomes.iter().map(|outcome| count(&outcome.report)).sum::<u64>();
+            writer.value(name, &count);
+        }
+        let parked = self.outcomes.iter().filter(|outcome| outcome.fate == Fate::Parked).count();
+        writer.value("Parked", &(parked as u64));
         writer.value("IngestLag", &self.lags);
     }
 }

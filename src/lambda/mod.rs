@@ -1,60 +1,232 @@
 //! The Lambda function: an event source's invocation becomes records for [`crate::ingest`], and the
-//! reports become the answer that source understands.
+//! outcomes become the answer that source understands.
 
+mod brokers;
+mod delivery;
 mod direct;
+mod event;
+mod http;
+mod kept;
 mod logs;
 mod metrics;
+mod parking;
+mod records;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use lambda_runtime::LambdaEvent;
+use futures_util::{StreamExt, stream};
+use lambda_runtime::{Context, LambdaEvent};
+use serde::Serialize;
 use tokio::time::Instant;
 
-pub use direct::{Event, Failed};
+pub use direct::Failed;
+pub use event::Event;
+pub use http::{Response, WebhookAuth};
 pub use logs::init_logs;
 pub use metrics::Metrics;
+pub use records::{BatchItemFailure, BatchItemFailures};
 
-use crate::ingest::{Ingest, Record, Report};
+use crate::failure_queue::FailureQueue;
+use crate::ingest::{ErrorType, Ingest, Record, Report};
+use delivery::{Delivery, Fate, Outcome};
+use event::Source;
+use parking::Parking;
 
 /// Kept back from the invocation's time to answer in.
 const TIME_TO_ANSWER: Duration = Duration::from_millis(400);
+/// Ably waits 15 s for a webhook's answer, and then sends it again.
+const WEBHOOK_TIME: Duration = Duration::from_secs(14);
+/// Records on their way to the failure queue at once.
+const PARKING: usize = 16;
 /// Lambda's longest time-out.
 const LONGEST_INVOCATION: Duration = Duration::from_secs(15 * 60);
 
 /// The function, built once and lent to every invocation.
 pub struct Function {
-    ingest: Ingest,
-    metrics: Metrics,
+    /// Takes records in.
+    pub ingest: Ingest,
+    /// Who may send webhooks.
+    pub webhook_auth: WebhookAuth,
+    /// Keeps what is wrong for good, where handing it back would hold up its neighbours.
+    pub failure_queue: Option<FailureQueue>,
+    /// Counts.
+    pub metrics: Metrics,
+}
+
+/// What the function answers.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    /// To a direct invocation.
+    Report(Report),
+    /// To SQS, Kinesis, Kafka and Amazon MQ.
+    Failures(BatchItemFailures),
+    /// To a webhook.
+    Response(Response),
+}
+
+/// One invocation.
+struct Call<'a> {
+    context: &'a Context,
+    started: Instant,
+    /// In ms since the epoch.
+    received_at: i64,
+    deadline: Instant,
 }
 
 impl Function {
-    /// A function that ingests through `ingest`.
-    #[must_use]
-    pub fn new(ingest: Ingest, metrics: Metrics) -> Self {
-        Self { ingest, metrics }
-    }
-
     /// Handles one invocation.
     ///
     /// # Errors
-    /// When a message could not be stored: Lambda then invokes again with the same event, twice,
-    /// and at last hands it to the on-failure destination.
-    pub async fn handle(&self, event: LambdaEvent<Event>) -> Result<Report, Failed> {
+    /// When something could not be stored, and the event source cannot be told what: it then sends
+    /// the whole event again.
+    pub async fn handle(&self, event: LambdaEvent<Event>) -> Result<Answer, Failed> {
         let LambdaEvent { payload, context } = event;
         let (started, received_at) = (Instant::now(), now());
         let deadline = started + time_to_write(context.deadline, received_at);
-        let report = match payload.body() {
-            Ok(body) => {
-                let record = Record { id: &context.request_id, body };
-                let mut reports = self.ingest.ingest(&[record], received_at, deadline).await;
-                reports.pop().unwrap_or_default()
+        let call = Call { context: &context, started, received_at, deadline };
+        match payload.source() {
+            Source::Direct(event) => {
+                let id = &context.request_id;
+                let outcomes = self.take(&call, &[&direct::delivery(event, id, received_at)]).await;
+                whole(outcomes).map(Answer::Report)
             }
-            Err(error) => Report::unreadable(&error),
-        };
-        logs::log(&context.request_id, &report, started.elapsed());
-        self.metrics.emit(&context.env_config.function_name, &report, now());
-        direct::answer(report)
+            Source::Records(event) => {
+                let failure_queue = self.failure_queue.as_ref().map(FailureQueue::name);
+                let records = records::read(event, received_at, failure_queue);
+                let records = records.map_err(|reason| self.refuse(&call, &reason))?;
+                let deliveries: Vec<_> = records.iter().map(|record| &record.delivery).collect();
+                let outcomes = self.take(&call, &deliveries).await;
+                let ended = records.iter().zip(outcomes.iter().map(|outcome| outcome.fate));
+                match records::failures(ended) {
+                    Some(failures) => Ok(Answer::Failures(failures)),
+                    None => Err(Failed::new(total(outcomes))),
+                }
+            }
+            Source::Kafka(event) => self.all(&call, brokers::kafka(event, received_at)).await,
+            Source::RabbitMq(event) => {
+                self.all(&call, brokers::rabbit_mq(event, received_at)).await
+            }
+            Source::ActiveMq(event) => {
+                self.all(&call, brokers::active_mq(event, received_at)).await
+            }
+            Source::Http(event) => self.webhook(call, event).await,
+            Source::Unknown(reason) => Err(self.refuse(&call, &reason)),
+        }
     }
+
+    /// An event of a source that is told of success or failure and no more.
+    async fn all(
+        &self,
+        call: &Call<'_>,
+        deliveries: Result<Vec<Delivery<'_>>, String>,
+    ) -> Result<Answer, Failed> {
+        let deliveries = deliveries.map_err(|reason| self.refuse(call, &reason))?;
+        let outcomes = self.take(call, &deliveries.iter().collect::<Vec<_>>()).await;
+        whole(outcomes).map(|_| Answer::Failures(BatchItemFailures::default()))
+    }
+
+    async fn webhook(&self, mut call: Call<'_>, event: &str) -> Result<Answer, Failed> {
+        let request = http::Request::read(event).map_err(|reason| self.refuse(&call, &reason))?;
+        call.deadline = call.deadline.min(call.started + WEBHOOK_TIME);
+        let body = match request.admitted(&self.webhook_auth).await {
+            Ok(body) => body,
+            Err(refusal) => {
+                logs::refused(&call.context.request_id, refusal.status, &refusal.reason);
+                return Ok(Answer::Response(request.refuse(&refusal)));
+            }
+        };
+        let delivery = request.delivery(&body, call.received_at);
+        let mut outcomes = self.take(&call, &[&delivery]).await;
+        let Outcome { fate, report } = outcomes.remove(0);
+        Ok(Answer::Response(request.answer(&report, fate)))
+    }
+
+    /// Ingests records, parks what is wrong for good, logs and counts; an outcome for each record.
+    async fn take(&self, call: &Call<'_>, deliveries: &[&Delivery<'_>]) -> Vec<Outcome> {
+        let readable = deliveries.iter().filter_map(|delivery| {
+            let body = delivery.body.as_deref().ok()?;
+            Some(Record { id: &delivery.id, body, received_at: delivery.received_at })
+        });
+        let records: Vec<_> = readable.collect();
+        let mut ingested = self.ingest.ingest(&records, call.deadline).await.into_iter();
+        let reports = deliveries.iter().map(|delivery| match &delivery.body {
+            Ok(_) => ingested.next().unwrap_or_default(),
+            Err(reason) => Report::unreadable(reason),
+        });
+        let reports: Vec<_> = reports.collect();
+        let come_again = delivery::come_again(deliveries, &reports);
+        // In their order, so that a stream goes on from the first that time did not suffice for.
+        let outcomes: Vec<_> = stream::iter(deliveries.iter().zip(reports).zip(come_again))
+            .map(async |((delivery, report), comes_again)| {
+                let fate = self.settle(call, delivery, &report, comes_again).await;
+                logs::record(&call.context.request_id, delivery, &report, fate);
+                Outcome { fate, report }
+            })
+            .buffered(PARKING)
+            .collect()
+            .await;
+        self.conclude(call, &outcomes);
+        outcomes
+    }
+
+    /// What becomes of a record that has been ingested.
+    async fn settle(
+        &self,
+        call: &Call<'_>,
+        delivery: &Delivery<'_>,
+        report: &Report,
+        comes_again: bool,
+    ) -> Fate {
+        match (report.error_type(), &self.failure_queue) {
+            (None, _) => Fate::Done,
+            (Some(ErrorType::NonRetryable), Some(queue))
+                if delivery.if_refused.parks(report) && !comes_again =>
+            {
+                let parking = Parking {
+                    function_version: &call.context.env_config.version,
+                    parked_at: now(),
+                    deadline: call.deadline,
+                };
+                match parking.park(queue, delivery, report).await {
+                    Ok(()) => Fate::Parked,
+                    Err(error) => {
+                        logs::not_parked(&call.context.request_id, delivery, &error);
+                        Fate::Failed
+                    }
+                }
+            }
+            (Some(_), _) => Fate::Failed,
+        }
+    }
+
+    /// An event of which nothing can be used.
+    fn refuse(&self, call: &Call<'_>, reason: &str) -> Failed {
+        let request_id = &call.context.request_id;
+        let report = Report::unreadable(&reason);
+        let delivery = direct::delivery("", request_id, call.received_at);
+        logs::record(request_id, &delivery, &report, Fate::Failed);
+        let outcome = [Outcome { fate: Fate::Failed, report }];
+        self.conclude(call, &outcome);
+        let [Outcome { report, .. }] = outcome;
+        Failed::new(report)
+    }
+
+    fn conclude(&self, call: &Call<'_>, outcomes: &[Outcome]) {
+        logs::invocation(&call.context.request_id, outcomes, call.started.elapsed());
+        self.metrics.emit(&call.context.env_config.function_name, outcomes, now());
+    }
+}
+
+fn total(outcomes: Vec<Outcome>) -> Report {
+    outcomes.into_iter().map(|outcome| outcome.report).fold(Report::default(), Report::plus)
+}
+
+/// The report of all records, unless one of them has to be handed back.
+fn whole(outcomes: Vec<Outcome>) -> Result<Report, Failed> {
+    let has_failed = outcomes.iter().any(|outcome| outcome.fate == Fate::Failed);
+    let report = total(outcomes);
+    if has_failed { Err(Failed::new(report)) } else { Ok(report) }
 }
 
 /// The beginning of a name, enough to find it by: a hostile one may have megabytes.

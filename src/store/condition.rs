@@ -6,41 +6,47 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::chat::Serial;
-use crate::store::key;
+use crate::store::{item, key};
 
-/// What must hold of the row in place. The serial is the incoming `version.serial`.
+/// What must hold of the row in place. The serial is the incoming `version.serial`; the number, when
+/// the incoming event arrived, in ms since the epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
     /// There is none: an immutable row, or a mere observation.
     Absent,
     /// There is none, or an older version.
     Newer(Serial),
-    /// There is none, or not a newer version: at an equal one the later arrival wins, for Ably
-    /// gives nothing that orders two summaries of one version.
-    NotOlder(Serial),
+    /// There is none, or an older version, or the same and it did not arrive later: Ably gives
+    /// nothing else that orders two summaries of one version.
+    NotOlder(Serial, i64),
 }
 
 type Expression = (&'static str, HashMap<String, String>, Option<HashMap<String, AttributeValue>>);
 
+/// A summary that rode on a version has no time of arrival, and yields to any of its own right.
+const NOT_OLDER: &str = "attribute_not_exists(#pk) OR #version.#serial < :serial OR \
+    (#version.#serial = :serial AND (attribute_not_exists(#received) OR #received <= :received))";
+
 impl Condition {
     /// The condition in DynamoDB's terms: expression, names and values.
     pub(super) fn expression(&self) -> Expression {
-        let (expression, serial) = match self {
-            Self::Absent => ("attribute_not_exists(#pk)", None),
-            Self::Newer(serial) => {
-                ("attribute_not_exists(#pk) OR #version.#serial < :serial", Some(serial))
-            }
-            Self::NotOlder(serial) => {
-                ("attribute_not_exists(#pk) OR #version.#serial <= :serial", Some(serial))
-            }
-        };
         let mut names = HashMap::from([("#pk".to_owned(), key::PK.to_owned())]);
-        let values = serial.map(|serial| {
-            names.insert("#version".into(), "version".into());
-            names.insert("#serial".into(), "serial".into());
-            HashMap::from([(":serial".to_owned(), AttributeValue::S(serial.0.clone()))])
-        });
-        (expression, names, values)
+        let (expression, serial, received_at) = match self {
+            Self::Absent => return ("attribute_not_exists(#pk)", names, None),
+            Self::Newer(serial) => {
+                ("attribute_not_exists(#pk) OR #version.#serial < :serial", serial, None)
+            }
+            Self::NotOlder(serial, received_at) => (NOT_OLDER, serial, Some(received_at)),
+        };
+        names.insert("#version".into(), "version".into());
+        names.insert("#serial".into(), "serial".into());
+        let mut values =
+            HashMap::from([(":serial".to_owned(), AttributeValue::S(serial.0.clone()))]);
+        if let Some(received_at) = received_at {
+            names.insert("#received".into(), item::RECEIVED_AT.into());
+            values.insert(":received".into(), AttributeValue::N(received_at.to_string()));
+        }
+        (expression, names, Some(values))
     }
 
     /// Whether of two puts to one row, this one and one that came `earlier`, this one is left: the
@@ -49,11 +55,13 @@ impl Condition {
     pub fn replaces(&self, earlier: &Self) -> bool {
         match (self, earlier) {
             (Self::Newer(this), Self::Newer(that)) => this.cmp(that) == Ordering::Greater,
-            (Self::NotOlder(this), Self::NotOlder(that)) => this.cmp(that) != Ordering::Less,
+            (Self::NotOlder(this, arrived), Self::NotOlder(that, before)) => {
+                (this, arrived).cmp(&(that, before)) != Ordering::Less
+            }
             (Self::Absent, _) => false,
             (_, Self::Absent) => true,
             // Rows of one key have conditions of one kind, but for `Absent`.
-            (Self::Newer(_), Self::NotOlder(_)) | (Self::NotOlder(_), Self::Newer(_)) => false,
+            (Self::Newer(_), Self::NotOlder(..)) | (Self::NotOlder(..), Self::Newer(_)) => false,
         }
     }
 }

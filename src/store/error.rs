@@ -3,6 +3,8 @@
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 
+use crate::aws;
+
 /// A row that DynamoDB cannot hold. Nothing of its message is written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unstorable {
@@ -43,19 +45,7 @@ impl StoreError {
     where
         E: std::error::Error + ProvideErrorMetadata + 'static,
     {
-        let detail = match error {
-            SdkError::ServiceError(service) => {
-                let code = service.err().code().unwrap_or("unknown error");
-                let status = service.raw().status().as_u16();
-                match service.err().message() {
-                    Some(message) => format!("{code} ({status}): {message}"),
-                    None => format!("{code} ({status})"),
-                }
-            }
-            // An answer that cannot be read would be quoted at length; its kind is enough.
-            SdkError::ResponseError(_) => "the answer could not be read".into(),
-            other => chain(other),
-        };
+        let detail = aws::describe(error);
         let is_retryable = error.code() != Some(INVALID);
         Self { action, table: table.into(), detail, is_retryable }
     }
@@ -69,12 +59,6 @@ impl StoreError {
         let detail = format!("the row {sort_key:?} is not one of this program's: {reason}");
         Self { action: "dynamodb:Query", table: table.into(), detail, is_retryable: false }
     }
-}
-
-/// An error and what caused it, outermost first. The SDK's own `Display` says but "dispatch failure".
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// Whether the put's condition failed: the same or a newer row is there.

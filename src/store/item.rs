@@ -21,7 +21,10 @@ pub(super) type Item = HashMap<String, AttributeValue>;
 pub(super) const MAX_BYTES: usize = 400 * 1_024;
 /// What the names of the two key attributes count.
 pub(super) const KEY_NAME_BYTES: usize = key::PK.len() + key::SK.len();
-/// Room for the attributes that are added to an item once it is built: the key and `expiresAt`.
+/// When a summary arrived, in ms since the epoch.
+pub(super) const RECEIVED_AT: &str = "receivedAt";
+/// Room for the attributes that are added to an item once it is built: the key, `expiresAt` and
+/// `receivedAt`.
 const SPARE_BYTES: usize = 4 * 1_024;
 
 /// Bytes of an item without its key.
@@ -156,9 +159,9 @@ fn json_text<T: serde::Serialize>(value: &T) -> JsonText {
     JsonText::parse(text).expect("what was serialised parses")
 }
 
-/// Adds when a snapshot arrived, by which readers order snapshots.
+/// Adds when a summary arrived, which orders those of one message version.
 pub(super) fn mark_received(item: &mut Item, received_at: i64) {
-    item.insert("receivedAt".into(), number(received_at));
+    item.insert(RECEIVED_AT.into(), number(received_at));
 }
 
 fn text(text: &str) -> AttributeValue {

@@ -10,7 +10,6 @@
 //! | reaction snapshot | room name | `snapshot#<serial>#<delivery id>` | none there |
 
 mod attribute;
-mod client;
 mod condition;
 mod error;
 mod item;
@@ -21,7 +20,6 @@ mod plan;
 use aws_sdk_dynamodb::Client;
 use tokio::time::Instant;
 
-pub use client::connect;
 pub use condition::Condition;
 pub use error::{StoreError, Unstorable};
 pub use key::Key;

@@ -63,7 +63,8 @@ impl Store {
                 Ok(puts)
             }
             ChatEvent::Reactions(summary) => {
-                let condition = Condition::NotOlder(summary.version.clone());
+                let condition =
+                    Condition::NotOlder(summary.version.clone(), observation.received_at);
                 reactions(self.settings, summary, condition, observation)
             }
         }
@@ -131,6 +132,9 @@ fn reactions(
         item::mark_received(&mut item, observation.received_at);
         let key = Key::snapshot(room, serial, observation.delivery)?;
         puts.push(Put::new(key, Condition::Absent, item)?);
+    }
+    if matches!(condition, Condition::NotOlder(..)) {
+        item::mark_received(&mut item, observation.received_at);
     }
     puts.push(Put::new(Key::reactions(room, serial)?, condition, item)?);
     Ok(puts)

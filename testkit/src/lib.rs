@@ -1,15 +1,17 @@
 //! What the exporter is tested, run and measured against, none of it part of the exporter: a real
 //! DynamoDB engine with the template's own table ([`Engine`]), the Lambda Runtime API
-//! ([`RuntimeApi`]) with the built function under it ([`FunctionProcess`]), and a proxy that fails
-//! as networks and services do ([`FaultProxy`]).
+//! ([`RuntimeApi`]) with the built function under it ([`FunctionProcess`]), what else it asks of AWS
+//! ([`Services`]), and a proxy that fails as networks and services do ([`FaultProxy`]).
 
 mod engine;
 mod fault_proxy;
 mod function;
 mod runtime_api;
+mod services;
 pub mod template;
 
 pub use engine::{Engine, Item, client, env, rows};
 pub use fault_proxy::{Fault, FaultProxy};
 pub use function::FunctionProcess;
 pub use runtime_api::{Answer, RuntimeApi};
+pub use services::Services;

@@ -43,6 +43,7 @@ struct Shared {
     polls: AtomicU64,
     polled: Notify,
     arrived: Notify,
+    last_response: Mutex<Bytes>,
 }
 
 /// A Runtime API on a free port of this machine; it ends when it is dropped.
@@ -103,6 +104,12 @@ impl RuntimeApi {
         self.shared.arrived.notify_one();
     }
 
+    /// The last response, byte for byte.
+    #[must_use]
+    pub fn last_response(&self) -> Bytes {
+        lock(&self.shared.last_response).clone()
+    }
+
     /// How often a function has asked for an invocation.
     #[must_use]
     pub fn polls(&self) -> u64 {
@@ -160,6 +167,7 @@ async fn next(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 async fn response(state: State<Arc<Shared>>, id: Path<String>, body: Bytes) -> StatusCode {
+    *lock(&state.last_response) = body.clone();
     settle(&state, &id, Answer::Response(json(&body)))
 }
 

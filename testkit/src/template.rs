@@ -1,5 +1,7 @@
 //! `template.yaml`, the one place that says what the table is and which settings there are.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, KeySchemaElement, KeyType, ScalarAttributeType,
 };
@@ -55,6 +57,27 @@ impl Template {
         let function = &self.0["Resources"]["Exporter"]["Properties"];
         let variables = function["Environment"]["Variables"].as_mapping();
         variables.expect("the function has variables").keys().map(text).collect()
+    }
+
+    /// Names of the resources that every stack has.
+    #[must_use]
+    pub fn unconditional_resources(&self) -> BTreeSet<&str> {
+        let resources = self.0["Resources"].as_mapping().expect("the template has resources");
+        let always = resources.iter().filter(|(_, resource)| resource.get("Condition").is_none());
+        always.map(|(name, _)| text(name)).collect()
+    }
+
+    /// What a parameter is if nobody says anything.
+    #[must_use]
+    pub fn default_of(&self, parameter: &str) -> &str {
+        text(&self.0["Parameters"][parameter]["Default"])
+    }
+
+    /// `FunctionResponseTypes` of an event source mapping.
+    #[must_use]
+    pub fn response_types(&self, mapping: &str) -> Vec<&str> {
+        let types = &self.0["Resources"][mapping]["Properties"]["FunctionResponseTypes"];
+        types.as_sequence().into_iter().flatten().map(text).collect()
     }
 
     fn table(&self) -> &Value {

@@ -2,6 +2,9 @@
 //! in-memory model that knows the rules of convergence and none of the exporter's code.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
+pub mod function;
+pub mod sources;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -106,6 +109,8 @@ pub fn serial(message: u32, version: u32) -> Serial {
 #[derive(Clone, Debug)]
 pub struct Delivery {
     pub id: String,
+    /// When it reached the event source.
+    pub received_at: i64,
     pub ops: Vec<Op>,
 }
 
@@ -165,7 +170,9 @@ pub fn deliveries(history: Vec<Op>) -> impl Strategy<Value = Vec<Delivery>> {
                 break;
             }
             let rest = ops.split_off(size.min(ops.len()));
-            let delivery = Delivery { id: format!("delivery-{number}"), ops };
+            // Not the order in which they are taken in.
+            let received_at = EPOCH + [2, 0, 1][number % 3];
+            let delivery = Delivery { id: format!("delivery-{number}"), received_at, ops };
             if again && deliveries.len() % 2 == 1 {
                 deliveries.insert(deliveries.len() / 2, delivery.clone());
             }
@@ -174,6 +181,25 @@ pub fn deliveries(history: Vec<Op>) -> impl Strategy<Value = Vec<Delivery>> {
         }
         deliveries
     })
+}
+
+/// One summary of each version at most: what the deliveries' order decides is not asked here,
+/// since a crash leaves it open.
+pub fn ordered_by_version(history: Vec<Op>) -> Vec<Op> {
+    let mut kept: Vec<Op> = Vec::new();
+    for mut op in history {
+        if let OpKind::Version(_, riding) = &mut op.kind {
+            *riding = None;
+        }
+        let same = |other: &Op| {
+            (other.message, other.version) == (op.message, op.version)
+                && matches!((&other.kind, &op.kind), (OpKind::Summary(_), OpKind::Summary(_)))
+        };
+        if !kept.iter().any(same) {
+            kept.push(op);
+        }
+    }
+    kept
 }
 
 /// What a reader must see of one message.
@@ -190,13 +216,13 @@ pub struct Seen {
 pub struct Model {
     /// Text and action of each version.
     versions: BTreeMap<(usize, Serial), BTreeMap<Serial, (Action, String)>>,
-    /// Current reactions: the version they were seen on, and the total.
-    reactions: BTreeMap<(usize, Serial), (Serial, u64)>,
+    /// Current reactions: the version they were seen on, when they arrived, and the total.
+    reactions: BTreeMap<(usize, Serial), (Serial, i64, u64)>,
 }
 
 impl Model {
-    /// Takes in what arrived, in the order of arrival.
-    pub fn arrive(&mut self, op: &Op) {
+    /// Takes in what arrived at `received_at`, in the order in which it is taken in.
+    pub fn arrive(&mut self, op: &Op, received_at: i64) {
         let key = (op.room, op.serial());
         match &op.kind {
             OpKind::Version(action, riding) => {
@@ -204,13 +230,14 @@ impl Model {
                 let versions = self.versions.entry(key.clone()).or_default();
                 versions.insert(op.version_serial(), (*action, text));
                 if let Some(total) = riding {
-                    self.reactions.entry(key).or_insert((op.serial(), *total));
+                    self.reactions.entry(key).or_insert((op.serial(), i64::MIN, *total));
                 }
             }
             OpKind::Summary(total) => {
+                let incoming = (op.version_serial(), received_at, *total);
                 let current = self.reactions.entry(key).or_default();
-                if current.0 <= op.version_serial() {
-                    *current = (op.version_serial(), *total);
+                if (&current.0, current.1) <= (&incoming.0, incoming.1) {
+                    *current = incoming;
                 }
             }
         }
@@ -221,7 +248,7 @@ impl Model {
         let messages = self.versions.iter().filter(|((of, _), _)| *of == room);
         let seen = messages.map(|((_, serial), versions)| {
             let (version, (action, text)) = versions.last_key_value().expect("it has a version");
-            let reactions = self.reactions.get(&(room, serial.clone())).map_or(0, |(_, n)| *n);
+            let reactions = self.reactions.get(&(room, serial.clone())).map_or(0, |(.., n)| *n);
             let seen =
                 Seen { version: version.clone(), action: *action, text: text.clone(), reactions };
             (serial.clone(), seen)
@@ -259,7 +286,7 @@ pub fn ingest(engine: &Engine, settings: Settings) -> Ingest {
 /// Ingests one body as one record.
 pub async fn send(ingest: &Ingest, id: &str, body: &[u8]) -> Report {
     let deadline = Instant::now() + Duration::from_secs(30);
-    ingest.ingest(&[Record { id, body }], EPOCH, deadline).await.remove(0)
+    ingest.ingest(&[Record { id, body, received_at: EPOCH }], deadline).await.remove(0)
 }
 
 /// Reads a whole room, page by page.

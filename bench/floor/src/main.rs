@@ -18,8 +18,9 @@ fn env(name: &str) -> Option<String> {
 fn client() -> Result<Client, Error> {
     let roots = match env("SSL_CERT_FILE") {
         Some(_) => TrustStore::default(),
-        None => TrustStore::empty()
-            .with_pem_certificate(include_str!("../../../src/store/amazon-roots.pem")),
+        None => {
+            TrustStore::empty().with_pem_certificate(include_str!("../../../src/amazon-roots.pem"))
+        }
     };
     let http = aws_smithy_http_client::Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))

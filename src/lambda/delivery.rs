@@ -1,0 +1,125 @@
+//! One record on its way in, whatever event source it is from.
+
+use std::borrow::Cow;
+
+use base64::Engine;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+use crate::ably::BASE64;
+use crate::ingest::{ErrorType, Report};
+
+/// A record, and what the function has to know of it to answer for it.
+#[derive(Debug)]
+pub(super) struct Delivery<'a> {
+    /// The event source's name in logs and parked records.
+    pub(super) source: &'static str,
+    /// The event source's ARN, where the record has it.
+    pub(super) source_arn: Option<String>,
+    /// What the event source repeats when it redelivers the record.
+    pub(super) id: String,
+    /// When it arrived, in ms since the epoch.
+    pub(super) received_at: i64,
+    /// The payload; or why the record holds none.
+    pub(super) body: Result<Cow<'a, [u8]>, String>,
+    /// The record as the event source wrote it, to be parked if it holds no payload.
+    pub(super) raw: &'a str,
+    /// What becomes of it if it is wrong for good.
+    pub(super) if_refused: IfRefused,
+    /// What its failure means for other records of the event.
+    pub(super) order: Order,
+}
+
+/// What becomes of a record that is wrong for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IfRefused {
+    /// It goes to the failure queue, and counts as dealt with.
+    Park,
+    /// The same, unless the rule is wrong: then whoever sent it is told so.
+    ParkUnlessWrongRule,
+    /// It goes back to where it is from, which keeps it.
+    HandBack,
+}
+
+/// What a record's failure means for other records of its event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Nothing.
+    Free,
+    /// Those behind it in this message group of a FIFO queue come again too.
+    Group(String),
+    /// Those behind it come again too.
+    Stream,
+    /// All come again.
+    Batch,
+}
+
+impl IfRefused {
+    pub(super) fn parks(self, report: &Report) -> bool {
+        match self {
+            Self::Park => true,
+            Self::ParkUnlessWrongRule => !report.is_wrong_rule,
+            Self::HandBack => false,
+        }
+    }
+}
+
+/// Of each record, whether it comes again because of another one that may pass. To park it as well
+/// would park it at every attempt.
+pub(super) fn come_again(deliveries: &[&Delivery<'_>], reports: &[Report]) -> Vec<bool> {
+    let may_pass = |report: &Report| report.error_type() == Some(ErrorType::Retryable);
+    let mut held: Vec<&Order> = Vec::new();
+    if reports.iter().any(may_pass) {
+        held.push(&Order::Batch);
+    }
+    let mut come_again = Vec::with_capacity(deliveries.len());
+    for (Delivery { order, .. }, report) in deliveries.iter().zip(reports) {
+        let is_held = held.contains(&order);
+        come_again.push(is_held);
+        if may_pass(report) && !is_held && *order != Order::Free {
+            held.push(order);
+        }
+    }
+    come_again
+}
+
+/// How a record ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// All of it is stored, or not for the archive.
+    Done,
+    /// What could not be stored is in the failure queue.
+    Parked,
+    /// It has to be handed back.
+    Failed,
+}
+
+/// A record's end, and what became of its messages.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) fate: Fate,
+    pub(super) report: Report,
+}
+
+/// Reads one record into `T`, which names the members that are of use here and no others: a member
+/// that is not looked at cannot keep a message out of the archive.
+pub(super) fn read<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, String> {
+    match raw.get().as_bytes().first() {
+        Some(b'{') => serde_json::from_str(raw.get())
+            .map_err(|_| "the record's members are not of the types that AWS documents".into()),
+        _ => Err("the record is not an object".into()),
+    }
+}
+
+/// The body in a record's member `name`, which holds base64.
+pub(super) fn from_base64(text: Option<&str>, name: &str) -> Result<Cow<'static, [u8]>, String> {
+    let text = text.ok_or_else(|| format!("{name}: missing"))?;
+    let bytes = BASE64.decode(text).map_err(|_| format!("{name}: not base64"))?;
+    Ok(Cow::Owned(bytes))
+}
+
+/// What a body is known by where nothing else names it: its SHA-256, in hexadecimal.
+pub(super) fn digest(body: &[u8]) -> String {
+    Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect()
+}
