@@ -9,7 +9,7 @@ CARGO_FUZZ := 0.13.2
 export AWS_DEFAULT_REGION ?= eu-west-1
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help run watch invoke test check lint build deploy bench fuzz tools clean
+.PHONY: help run watch invoke test check lint build deploy redrive bench fuzz tools clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -47,6 +47,9 @@ build: $(BIN)/sam $(BIN)/cargo-lambda ## Builds the function as it is deployed
 
 deploy: build ## Deploys it, asking for every parameter
 	$(BIN)/sam deploy --guided
+
+redrive: $(BIN)/sam ## Replays a stack's failure queue through its function (STACK=name)
+	@$(BIN)/python scripts/redrive.py $(STACK)
 
 bench: ## Measures the function beside a bare one (bench/floor), and the decoder alone
 	cargo bench --bench decode
