@@ -3,13 +3,14 @@
 //! machine to machine; the ratios are what counts.
 #![expect(clippy::print_stdout, reason = "a program for the terminal")]
 
+mod deliveries;
 mod stub;
 
 use std::error::Error;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use stub::Stub;
 use testkit::{Answer, FunctionProcess, RuntimeApi};
 
@@ -60,7 +61,9 @@ async fn main() -> Result<()> {
         "floor: a bare function, one put a message; one write: the exporter with VERSIONS=latest;"
     );
     println!("both: the exporter as it comes, two puts a message. Medians of {ROUNDS} rounds.");
-    measure("HTTP", &Stub::http().await?, &subjects).await?;
+    let stub = Stub::http().await?;
+    measure("HTTP", &stub, &subjects).await?;
+    deliveries::measure(&stub, &subjects[2]).await?;
     measure("HTTPS", &Stub::https(&folder.join("bench-root.pem")).await?, &subjects).await
 }
 
@@ -171,16 +174,20 @@ async fn invoke(api: &RuntimeApi, body: Vec<u8>) -> Result<f64> {
 }
 
 fn payload(messages: usize, number: usize) -> Vec<u8> {
-    let message = |index: usize| {
-        let serial = format!("{:014}-{number:03}@aBcDeFgHi12345678:000", index + 1);
-        json!({"id": "kf93kd:0:0", "name": "chat.message", "clientId": "ana", "action": 0,
-               "timestamp": 1_767_225_600_000_i64, "serial": serial,
-               "version": {"serial": serial, "timestamp": 1_767_225_600_000_i64},
-               "encoding": "json",
-               "data": r#"{"text":"Hello, my order has not arrived.","metadata":{"orderId":4711}}"#,
-               "extras": {"headers": {"lang": "en"}}})
-    };
-    let messages: Vec<_> = (0..messages).map(message).collect();
+    envelope(&(0..messages).map(|index| message(index, number)).collect::<Vec<_>>())
+}
+
+fn message(index: usize, number: usize) -> Value {
+    let serial = format!("{:014}-{number:03}@aBcDeFgHi12345678:000", index + 1);
+    json!({"id": "kf93kd:0:0", "name": "chat.message", "clientId": "ana", "action": 0,
+           "timestamp": 1_767_225_600_000_i64, "serial": serial,
+           "version": {"serial": serial, "timestamp": 1_767_225_600_000_i64},
+           "encoding": "json",
+           "data": r#"{"text":"Hello, my order has not arrived.","metadata":{"orderId":4711}}"#,
+           "extras": {"headers": {"lang": "en"}}})
+}
+
+fn envelope(messages: &[Value]) -> Vec<u8> {
     let envelope = json!({"source": "channel.message", "appId": "aB3dEf", "site": "eu-west-1-A",
                           "channel": "support:42::$chat", "ruleId": "q9XyZw", "messages": messages});
     envelope.to_string().into_bytes()
