@@ -2,6 +2,7 @@
 //! one row, write the rest, and say of each record what became of it. Knows no event source.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write;
 
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -11,11 +12,15 @@ use tokio::time::Instant;
 
 use crate::ably::{Decoder, Entry, Outcome, Skip};
 use crate::chat::{ChatEvent, RoomName, Serial};
+use crate::logs::short;
 use crate::store::{Key, Observation, Put, Store, StoreError, Written};
 
 /// Writes in flight at once: as few as keep one processor busy against a table that answers in 5 ms
 /// (`make bench`). Each is a connection, which costs a TLS handshake once, and some 60 KB.
 const CONCURRENCY: usize = 72;
+
+/// Failures named in words.
+const NAMED_FAILURES: usize = 5;
 
 /// One delivered body.
 #[derive(Clone, Copy, Debug)]
@@ -335,4 +340,28 @@ fn settle<'a>(
     } else {
         report.superseded += 1;
     }
+}
+
+/// Some failures in words, separated by semicolons; the rest are counted, and all of them are logged.
+pub(crate) fn reasons(failed: &[&Failure]) -> String {
+    let mut text = String::new();
+    for (index, failure) in failed.iter().take(NAMED_FAILURES).enumerate() {
+        let separator = if index == 0 { "" } else { "; " };
+        let written = match (&failure.room, &failure.serial) {
+            (Some(room), Some(serial)) => {
+                let (room, serial) = (short(&room.0), short(&serial.0));
+                write!(text, "{separator}room {room:?} serial {serial:?}: {}", failure.reason)
+            }
+            (Some(room), None) => {
+                write!(text, "{separator}room {:?}: {}", short(&room.0), failure.reason)
+            }
+            (None, _) => write!(text, "{separator}{}", failure.reason),
+        };
+        written.expect("writing to a String cannot fail");
+    }
+    match failed.len().saturating_sub(NAMED_FAILURES) {
+        0 => {}
+        more => write!(text, "; and {more} more").expect("writing to a String cannot fail"),
+    }
+    text
 }

@@ -593,6 +593,8 @@ async fn replaying_changes_nothing_that_came_since() {
     let keys: Vec<_> = rows.iter().map(|row| row["sk"].as_s().unwrap().as_str()).collect();
     assert_eq!(keys, ["reactions#1", "snapshot#1#chat-0@0.0", "snapshot#1#record-0.0"]);
     assert_eq!(total(&rows[0]), "2", "the newer stays");
+    let first_came = world.parked()[0]["parked"]["receivedAt"].to_string();
+    assert_eq!(rows[2]["receivedAt"].as_n(), Ok(&first_came), "and not when it was replayed");
 }
 
 #[tokio::test]

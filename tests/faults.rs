@@ -14,16 +14,18 @@ use testkit::{Engine, Fault, FaultProxy};
 
 /// An ingest whose client is the function's own, retries included, but for the endpoint.
 async fn through(proxy: &FaultProxy) -> Ingest {
-    let config = aws_sdk_dynamodb::config::Builder::from(&aws::connect(false).await)
-        .endpoint_url(&proxy.endpoint)
-        .region(aws_sdk_dynamodb::config::Region::new("local"))
-        .credentials_provider(aws_sdk_dynamodb::config::Credentials::new("l", "l", None, None, "l"))
-        .retry_config(
-            aws_sdk_dynamodb::config::retry::RetryConfig::standard()
-                .with_max_attempts(10)
-                .with_initial_backoff(Duration::from_millis(1)),
-        )
-        .build();
+    let config = aws_sdk_dynamodb::config::Builder::from(
+        &aws::connect(false, aws::Identity::Environment).await,
+    )
+    .endpoint_url(&proxy.endpoint)
+    .region(aws_sdk_dynamodb::config::Region::new("local"))
+    .credentials_provider(aws_sdk_dynamodb::config::Credentials::new("l", "l", None, None, "l"))
+    .retry_config(
+        aws_sdk_dynamodb::config::retry::RetryConfig::standard()
+            .with_max_attempts(10)
+            .with_initial_backoff(Duration::from_millis(1)),
+    )
+    .build();
     let client = aws_sdk_dynamodb::Client::from_conf(config);
     let store = Store::new(client, Engine::TABLE, Settings::default());
     Ingest { decoder: ably_chat_exporter::ably::Decoder::default(), store, room_filter: None }

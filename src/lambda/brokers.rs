@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::lambda::delivery::{self, Delivery, IfRefused, Order};
+use crate::delivery::{self, Delivery, IfRefused, Order};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -3,16 +3,12 @@
 //! Lambda's retries do, and at last its on-failure destination keeps the event.
 
 use std::borrow::Cow;
-use std::fmt::Write;
 
 use lambda_runtime::Diagnostic;
 
-use crate::ingest::{ErrorType, Failure, Report};
-use crate::lambda::delivery::{Delivery, IfRefused, Order};
-use crate::lambda::{kept, short};
-
-/// Failures named in an error message; the rest are counted, and all of them are logged.
-const NAMED_FAILURES: usize = 5;
+use crate::delivery::{Delivery, IfRefused, Order};
+use crate::ingest::{ErrorType, Report, reasons};
+use crate::kept;
 
 /// An invocation with a record that could not be stored.
 #[derive(Debug)]
@@ -63,28 +59,4 @@ pub(super) fn delivery<'a>(event: &'a str, request_id: &str, received_at: i64) -
 fn message(report: &Report) -> String {
     let failed: Vec<_> = report.failed.iter().collect();
     format!("{} of {} not stored; {}", failed.len(), report.received, reasons(&failed))
-}
-
-/// Some failures in words, separated by semicolons.
-pub(super) fn reasons(failed: &[&Failure]) -> String {
-    let mut text = String::new();
-    for (index, failure) in failed.iter().take(NAMED_FAILURES).enumerate() {
-        let separator = if index == 0 { "" } else { "; " };
-        let written = match (&failure.room, &failure.serial) {
-            (Some(room), Some(serial)) => {
-                let (room, serial) = (short(&room.0), short(&serial.0));
-                write!(text, "{separator}room {room:?} serial {serial:?}: {}", failure.reason)
-            }
-            (Some(room), None) => {
-                write!(text, "{separator}room {:?}: {}", short(&room.0), failure.reason)
-            }
-            (None, _) => write!(text, "{separator}{}", failure.reason),
-        };
-        written.expect("writing to a String cannot fail");
-    }
-    match failed.len().saturating_sub(NAMED_FAILURES) {
-        0 => {}
-        more => write!(text, "; and {more} more").expect("writing to a String cannot fail"),
-    }
-    text
 }

@@ -9,8 +9,8 @@ use base64::Engine;
 use serde::{Deserialize, Serialize};
 
 use crate::ably::{BASE64, WebhookKeys, WebhookTokens};
+use crate::delivery::{self, Delivery, Fate, IfRefused, Order};
 use crate::ingest::{ErrorType, Report};
-use crate::lambda::delivery::{self, Delivery, Fate, IfRefused, Order};
 use crate::secret::Secret;
 
 /// The header whose value is `WEBHOOK_TOKEN`.

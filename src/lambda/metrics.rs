@@ -12,8 +12,8 @@ use metrique_writer_core::{
 };
 use metrique_writer_format_emf::Emf;
 
+use crate::delivery::{Fate, Outcome};
 use crate::ingest::Report;
-use crate::lambda::delivery::{Fate, Outcome};
 
 /// The CloudWatch namespace of every metric.
 const NAMESPACE: &str = "AblyChatExporter";

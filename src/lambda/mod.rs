@@ -2,19 +2,14 @@
 //! outcomes become the answer that source understands.
 
 mod brokers;
-mod delivery;
 mod direct;
 mod event;
 mod http;
-mod kept;
-mod logs;
 mod metrics;
-mod parking;
 mod records;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
 use lambda_runtime::{Context, LambdaEvent};
 use serde::Serialize;
 use tokio::time::Instant;
@@ -22,33 +17,29 @@ use tokio::time::Instant;
 pub use direct::Failed;
 pub use event::Event;
 pub use http::{Response, WebhookAuth};
-pub use logs::init_logs;
 pub use metrics::Metrics;
 pub use records::{BatchItemFailure, BatchItemFailures};
 
+use crate::delivery::{Delivery, Fate, Outcome};
 use crate::failure_queue::FailureQueue;
-use crate::ingest::{ErrorType, Ingest, Record, Report};
-use delivery::{Delivery, Fate, Outcome};
+use crate::ingest::Report;
+use crate::intake::{Circumstance, Intake};
+use crate::{clock::now, logs};
 use event::Source;
-use parking::Parking;
 
 /// Kept back from the invocation's time to answer in.
 const TIME_TO_ANSWER: Duration = Duration::from_millis(400);
 /// Ably waits 15 s for a webhook's answer, and then sends it again.
 const WEBHOOK_TIME: Duration = Duration::from_secs(14);
-/// Records on their way to the failure queue at once.
-const PARKING: usize = 16;
 /// Lambda's longest time-out.
 const LONGEST_INVOCATION: Duration = Duration::from_secs(15 * 60);
 
 /// The function, built once and lent to every invocation.
 pub struct Function {
     /// Takes records in.
-    pub ingest: Ingest,
+    pub intake: Intake,
     /// Who may send webhooks.
     pub webhook_auth: WebhookAuth,
-    /// Keeps what is wrong for good, where handing it back would hold up its neighbours.
-    pub failure_queue: Option<FailureQueue>,
     /// Counts.
     pub metrics: Metrics,
 }
@@ -92,7 +83,7 @@ impl Function {
                 whole(outcomes).map(Answer::Report)
             }
             Source::Records(event) => {
-                let failure_queue = self.failure_queue.as_ref().map(FailureQueue::name);
+                let failure_queue = self.intake.failure_queue.as_ref().map(FailureQueue::name);
                 let records = records::read(event, received_at, failure_queue);
                 let records = records.map_err(|reason| self.refuse(&call, &reason))?;
                 let deliveries: Vec<_> = records.iter().map(|record| &record.delivery).collect();
@@ -142,62 +133,17 @@ impl Function {
         Ok(Answer::Response(request.answer(&report, fate)))
     }
 
-    /// Ingests records, parks what is wrong for good, logs and counts; an outcome for each record.
+    /// Takes records in, and counts; an outcome for each record.
     async fn take(&self, call: &Call<'_>, deliveries: &[&Delivery<'_>]) -> Vec<Outcome> {
-        let readable = deliveries.iter().filter_map(|delivery| {
-            let body = delivery.body.as_deref().ok()?;
-            Some(Record { id: &delivery.id, body, received_at: delivery.received_at })
-        });
-        let records: Vec<_> = readable.collect();
-        let mut ingested = self.ingest.ingest(&records, call.deadline).await.into_iter();
-        let reports = deliveries.iter().map(|delivery| match &delivery.body {
-            Ok(_) => ingested.next().unwrap_or_default(),
-            Err(reason) => Report::unreadable(reason),
-        });
-        let reports: Vec<_> = reports.collect();
-        let come_again = delivery::come_again(deliveries, &reports);
-        // In their order, so that a stream goes on from the first that time did not suffice for.
-        let outcomes: Vec<_> = stream::iter(deliveries.iter().zip(reports).zip(come_again))
-            .map(async |((delivery, report), comes_again)| {
-                let fate = self.settle(call, delivery, &report, comes_again).await;
-                logs::record(&call.context.request_id, delivery, &report, fate);
-                Outcome { fate, report }
-            })
-            .buffered(PARKING)
-            .collect()
-            .await;
+        let circumstance = Circumstance {
+            request_id: &call.context.request_id,
+            function_version: &call.context.env_config.version,
+            deadline: call.deadline,
+            now,
+        };
+        let outcomes = self.intake.take(circumstance, deliveries).await;
         self.conclude(call, &outcomes);
         outcomes
-    }
-
-    /// What becomes of a record that has been ingested.
-    async fn settle(
-        &self,
-        call: &Call<'_>,
-        delivery: &Delivery<'_>,
-        report: &Report,
-        comes_again: bool,
-    ) -> Fate {
-        match (report.error_type(), &self.failure_queue) {
-            (None, _) => Fate::Done,
-            (Some(ErrorType::NonRetryable), Some(queue))
-                if delivery.if_refused.parks(report) && !comes_again =>
-            {
-                let parking = Parking {
-                    function_version: &call.context.env_config.version,
-                    parked_at: now(),
-                    deadline: call.deadline,
-                };
-                match parking.park(queue, delivery, report).await {
-                    Ok(()) => Fate::Parked,
-                    Err(error) => {
-                        logs::not_parked(&call.context.request_id, delivery, &error);
-                        Fate::Failed
-                    }
-                }
-            }
-            (Some(_), _) => Fate::Failed,
-        }
     }
 
     /// An event of which nothing can be used.
@@ -229,12 +175,6 @@ fn whole(outcomes: Vec<Outcome>) -> Result<Report, Failed> {
     if has_failed { Err(Failed::new(report)) } else { Ok(report) }
 }
 
-/// The beginning of a name, enough to find it by: a hostile one may have megabytes.
-fn short(name: &str) -> &str {
-    const MOST_BYTES: usize = 256;
-    name.get(..name.floor_char_boundary(MOST_BYTES)).unwrap_or_default()
-}
-
 /// How long writes may take until `deadline`, in ms since the epoch as `now` is. Emulators of the
 /// Runtime API give deadlines of 1970 or none: whoever answers so waits as long as Lambda ever does.
 fn time_to_write(deadline: u64, now: i64) -> Duration {
@@ -244,23 +184,9 @@ fn time_to_write(deadline: u64, now: i64) -> Duration {
     }
 }
 
-/// The time in ms since the epoch, by this machine's clock.
-fn now() -> i64 {
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn long_names_are_cut_between_characters() {
-        assert_eq!(short("room"), "room");
-        assert_eq!(short(&"é".repeat(200)), "é".repeat(128));
-        assert_eq!(short(&format!("x{}", "é".repeat(200))), format!("x{}", "é".repeat(127)));
-    }
 
     #[test]
     fn writes_end_before_the_deadline() {

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::lambda::delivery::{self, Delivery, Fate, IfRefused, Order};
-use crate::lambda::kept;
+use crate::delivery::{self, Delivery, Fate, IfRefused, Order};
+use crate::kept;
 
 /// The records that have to come again.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]

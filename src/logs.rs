@@ -9,25 +9,26 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::chat::{RoomName, Serial};
+use crate::delivery::{Delivery, Fate, Outcome};
 use crate::failure_queue::ParkError;
 use crate::ingest::Report;
-use crate::lambda::delivery::{Delivery, Fate, Outcome};
-use crate::lambda::short;
 
 /// Sends logs to standard output. `level` is for this program; libraries never log below `WARN`,
 /// for at lower levels they log whole requests, and with them people's messages. The runtime would
-/// log each failed invocation once more, as a Rust value.
+/// log each failed invocation once more, as a Rust value, and so would lapin what a broker refuses.
 pub fn init_logs(level: Level) {
     let targets = Targets::new()
         .with_default(level.min(Level::WARN))
         .with_target("lambda_runtime::layers", LevelFilter::OFF)
-        .with_target(env!("CARGO_CRATE_NAME"), level);
+        .with_target("lapin", LevelFilter::OFF)
+        .with_target(env!("CARGO_CRATE_NAME"), level)
+        .with_target("ably_chat_queue", level);
     let json = tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false);
     tracing_subscriber::registry().with(targets).with(json).init();
 }
 
 /// Logs what of a record could not be stored, and what became of it.
-pub(super) fn record(request_id: &str, delivery: &Delivery<'_>, report: &Report, fate: Fate) {
+pub(crate) fn record(request_id: &str, delivery: &Delivery<'_>, report: &Report, fate: Fate) {
     let then = match fate {
         Fate::Done => "done",
         Fate::Parked => "parked",
@@ -61,7 +62,7 @@ pub(super) fn record(request_id: &str, delivery: &Delivery<'_>, report: &Report,
 }
 
 /// Logs a record that belongs in the failure queue and is not there.
-pub(super) fn not_parked(request_id: &str, delivery: &Delivery<'_>, error: &ParkError) {
+pub(crate) fn not_parked(request_id: &str, delivery: &Delivery<'_>, error: &ParkError) {
     error!(
         requestId = request_id,
         source = delivery.source,
@@ -72,12 +73,12 @@ pub(super) fn not_parked(request_id: &str, delivery: &Delivery<'_>, error: &Park
 }
 
 /// Logs a request that was not taken in.
-pub(super) fn refused(request_id: &str, status: u16, reason: &str) {
+pub(crate) fn refused(request_id: &str, status: u16, reason: &str) {
     warn!(requestId = request_id, source = "http", status, reason, "request refused");
 }
 
 /// Logs what became of an invocation.
-pub(super) fn invocation(request_id: &str, outcomes: &[Outcome], duration: Duration) {
+pub(crate) fn invocation(request_id: &str, outcomes: &[Outcome], duration: Duration) {
     let sum = |count: fn(&Report) -> u64| -> u64 {
         outcomes.iter().map(|outcome| count(&outcome.report)).sum()
     };
@@ -99,4 +100,22 @@ pub(super) fn invocation(request_id: &str, outcomes: &[Outcome], duration: Durat
 
 fn names<'a>(room: Option<&'a RoomName>, serial: Option<&'a Serial>) -> (&'a str, &'a str) {
     (room.map_or("", |room| short(&room.0)), serial.map_or("", |serial| short(serial.as_str())))
+}
+
+/// The beginning of a name, enough to find it by: a hostile one may have megabytes.
+pub(crate) fn short(name: &str) -> &str {
+    const MOST_BYTES: usize = 256;
+    name.get(..name.floor_char_boundary(MOST_BYTES)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_names_are_cut_between_characters() {
+        assert_eq!(short("room"), "room");
+        assert_eq!(short(&"é".repeat(200)), "é".repeat(128));
+        assert_eq!(short(&format!("x{}", "é".repeat(200))), format!("x{}", "é".repeat(127)));
+    }
 }

@@ -1,4 +1,4 @@
-//! One record on its way in, whatever event source it is from.
+//! One record on its way in, whatever it is from: what has to be known of it to answer for it.
 
 use std::borrow::Cow;
 
@@ -12,28 +12,28 @@ use crate::ingest::{ErrorType, Report};
 
 /// A record, and what the function has to know of it to answer for it.
 #[derive(Debug)]
-pub(super) struct Delivery<'a> {
+pub(crate) struct Delivery<'a> {
     /// The event source's name in logs and parked records.
-    pub(super) source: &'static str,
-    /// The event source's ARN, where the record has it.
-    pub(super) source_arn: Option<String>,
+    pub(crate) source: &'static str,
+    /// The event source's ARN, where the record has it; the name of an Ably Queue.
+    pub(crate) source_arn: Option<String>,
     /// What the event source repeats when it redelivers the record.
-    pub(super) id: String,
+    pub(crate) id: String,
     /// When it arrived, in ms since the epoch.
-    pub(super) received_at: i64,
+    pub(crate) received_at: i64,
     /// The payload; or why the record holds none.
-    pub(super) body: Result<Cow<'a, [u8]>, String>,
+    pub(crate) body: Result<Cow<'a, [u8]>, String>,
     /// The record as the event source wrote it, to be parked if it holds no payload.
-    pub(super) raw: &'a str,
+    pub(crate) raw: &'a str,
     /// What becomes of it if it is wrong for good.
-    pub(super) if_refused: IfRefused,
+    pub(crate) if_refused: IfRefused,
     /// What its failure means for other records of the event.
-    pub(super) order: Order,
+    pub(crate) order: Order,
 }
 
 /// What becomes of a record that is wrong for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum IfRefused {
+pub(crate) enum IfRefused {
     /// It goes to the failure queue, and counts as dealt with.
     Park,
     /// The same, unless the rule is wrong: then whoever sent it is told so.
@@ -44,7 +44,7 @@ pub(super) enum IfRefused {
 
 /// What a record's failure means for other records of its event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Order {
+pub(crate) enum Order {
     /// Nothing.
     Free,
     /// Those behind it in this message group of a FIFO queue come again too.
@@ -56,7 +56,7 @@ pub(super) enum Order {
 }
 
 impl IfRefused {
-    pub(super) fn parks(self, report: &Report) -> bool {
+    pub(crate) fn parks(self, report: &Report) -> bool {
         match self {
             Self::Park => true,
             Self::ParkUnlessWrongRule => !report.is_wrong_rule,
@@ -67,7 +67,7 @@ impl IfRefused {
 
 /// Of each record, whether it comes again because of another one that may pass. To park it as well
 /// would park it at every attempt.
-pub(super) fn come_again(deliveries: &[&Delivery<'_>], reports: &[Report]) -> Vec<bool> {
+pub(crate) fn come_again(deliveries: &[&Delivery<'_>], reports: &[Report]) -> Vec<bool> {
     let may_pass = |report: &Report| report.error_type() == Some(ErrorType::Retryable);
     let mut held: Vec<&Order> = Vec::new();
     if reports.iter().any(may_pass) {
@@ -86,7 +86,7 @@ pub(super) fn come_again(deliveries: &[&Delivery<'_>], reports: &[Report]) -> Ve
 
 /// How a record ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(crate) enum Fate {
     /// All of it is stored, or not for the archive.
     Done,
     /// What could not be stored is in the failure queue.
@@ -97,14 +97,14 @@ pub(super) enum Fate {
 
 /// A record's end, and what became of its messages.
 #[derive(Debug)]
-pub(super) struct Outcome {
-    pub(super) fate: Fate,
-    pub(super) report: Report,
+pub(crate) struct Outcome {
+    pub(crate) fate: Fate,
+    pub(crate) report: Report,
 }
 
 /// Reads one record into `T`, which names the members that are of use here and no others: a member
 /// that is not looked at cannot keep a message out of the archive.
-pub(super) fn read<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, String> {
+pub(crate) fn read<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, String> {
     match raw.get().as_bytes().first() {
         Some(b'{') => serde_json::from_str(raw.get())
             .map_err(|_| "the record's members are not of the types that AWS documents".into()),
@@ -113,13 +113,13 @@ pub(super) fn read<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, Strin
 }
 
 /// The body in a record's member `name`, which holds base64.
-pub(super) fn from_base64(text: Option<&str>, name: &str) -> Result<Cow<'static, [u8]>, String> {
+pub(crate) fn from_base64(text: Option<&str>, name: &str) -> Result<Cow<'static, [u8]>, String> {
     let text = text.ok_or_else(|| format!("{name}: missing"))?;
     let bytes = BASE64.decode(text).map_err(|_| format!("{name}: not base64"))?;
     Ok(Cow::Owned(bytes))
 }
 
 /// What a body is known by where nothing else names it: its SHA-256, in hexadecimal.
-pub(super) fn digest(body: &[u8]) -> String {
+pub(crate) fn digest(body: &[u8]) -> String {
     Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect()
 }

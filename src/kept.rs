@@ -14,21 +14,21 @@ use crate::ably::BASE64;
 
 /// A payload, and what it was known by when it first came.
 #[derive(Debug, PartialEq)]
-pub(super) struct Kept<'a> {
+pub(crate) struct Kept<'a> {
     /// Its delivery id then: the same snapshot is then the same row.
-    pub(super) id: String,
+    pub(crate) id: String,
     /// When it arrived then: old reactions then stay old.
-    pub(super) received_at: Option<i64>,
-    pub(super) body: Result<Cow<'a, [u8]>, String>,
+    pub(crate) received_at: Option<i64>,
+    pub(crate) body: Result<Cow<'a, [u8]>, String>,
 }
 
 /// A parked record, as it lies in the failure queue.
 #[derive(Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Parked<'a> {
+pub(crate) struct Parked<'a> {
     /// The circumstances.
     #[serde(borrow)]
-    pub(super) parked: Circumstances<'a>,
+    pub(crate) parked: Circumstances<'a>,
     /// The payload as it came, where it is text.
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     body: Option<Cow<'a, str>>,
@@ -40,33 +40,33 @@ pub(super) struct Parked<'a> {
 /// Where a parked record is from, when it came, and why it is parked.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Circumstances<'a> {
+pub(crate) struct Circumstances<'a> {
     /// The event source's name.
     #[serde(borrow)]
-    pub(super) source: Cow<'a, str>,
-    /// The event source's ARN, where it is known.
+    pub(crate) source: Cow<'a, str>,
+    /// The event source's ARN, where it is known; the name of an Ably Queue.
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
-    pub(super) source_arn: Option<Cow<'a, str>>,
+    pub(crate) source_arn: Option<Cow<'a, str>>,
     /// What the event source repeats when it redelivers the record.
     #[serde(borrow)]
-    pub(super) record_id: Cow<'a, str>,
+    pub(crate) record_id: Cow<'a, str>,
     /// When it arrived, in ms since the epoch.
-    pub(super) received_at: i64,
+    pub(crate) received_at: i64,
     /// When it was parked, in ms since the epoch.
-    pub(super) parked_at: i64,
+    pub(crate) parked_at: i64,
     /// `NonRetryable`.
     #[serde(borrow)]
-    pub(super) error_type: Cow<'a, str>,
+    pub(crate) error_type: Cow<'a, str>,
     /// What is wrong, without any content.
     #[serde(borrow)]
-    pub(super) reason: Cow<'a, str>,
+    pub(crate) reason: Cow<'a, str>,
     /// The function's version that could not store it.
     #[serde(borrow)]
-    pub(super) function_version: Cow<'a, str>,
+    pub(crate) function_version: Cow<'a, str>,
 }
 
 impl<'a> Parked<'a> {
-    pub(super) fn new(parked: Circumstances<'a>, body: &'a [u8]) -> Self {
+    pub(crate) fn new(parked: Circumstances<'a>, body: &'a [u8]) -> Self {
         match str::from_utf8(body) {
             Ok(text) => Self { parked, body: Some(text.into()), body_base64: None },
             Err(_) => Self { parked, body: None, body_base64: Some(BASE64.encode(body)) },
@@ -97,7 +97,7 @@ struct RequestContext<'a> {
 }
 
 /// Takes apart what was kept; `None` if `json` is no such thing.
-pub(super) fn open(json: &str) -> Option<Kept<'_>> {
+pub(crate) fn open(json: &str) -> Option<Kept<'_>> {
     if let Ok(Parked { parked, body, body_base64 }) = serde_json::from_str(json) {
         let body = match (body, body_base64) {
             (Some(Cow::Borrowed(text)), _) => Ok(Cow::Borrowed(text.as_bytes())),

@@ -1,0 +1,156 @@
+//! The way in that every entry point shares: records are ingested together, and what is wrong for good
+//! is parked with its reason, so that its neighbours can go on.
+
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::Client;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::time::Instant;
+
+use crate::ably::{self, Decoder};
+use crate::config::Config;
+use crate::delivery::{self, Delivery, Fate, Outcome};
+use crate::failure_queue::{FailureQueue, ParkError};
+use crate::ingest::{ErrorType, Ingest, Record, Report, reasons};
+use crate::kept::{Circumstances, Parked};
+use crate::logs;
+use crate::store::Store;
+
+/// Records on their way to the failure queue at once, and items of each.
+const PARKING: usize = 16;
+
+/// Takes records in.
+#[derive(Debug)]
+pub struct Intake {
+    /// Decodes and stores.
+    pub ingest: Ingest,
+    /// Keeps what is wrong for good, where handing it back would hold up its neighbours.
+    pub failure_queue: Option<FailureQueue>,
+}
+
+/// What is to be known of records that are taken in together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Circumstance<'a> {
+    /// What logs call it.
+    pub(crate) request_id: &'a str,
+    /// The version of the program, for parked records.
+    pub(crate) function_version: &'a str,
+    /// What is not stored or parked by then, fails.
+    pub(crate) deadline: Instant,
+    /// The time in ms since the epoch.
+    pub(crate) now: fn() -> i64,
+}
+
+impl Intake {
+    /// The way into the table, and to the failure queue, that the settings name.
+    #[must_use]
+    pub fn new(config: Config, sdk: &SdkConfig) -> Self {
+        Self {
+            ingest: Ingest {
+                decoder: Decoder { app_id: config.ably_app_id, cipher_key: config.cipher_key },
+                store: Store::new(Client::new(sdk), config.table_name, config.settings),
+                room_filter: config.room_filter,
+            },
+            failure_queue: config.failure_queue_url.map(|url| FailureQueue::new(url, sdk.clone())),
+        }
+    }
+
+    /// Ingests records, parks what is wrong for good, and logs; an outcome for each record.
+    pub(crate) async fn take(
+        &self,
+        call: Circumstance<'_>,
+        deliveries: &[&Delivery<'_>],
+    ) -> Vec<Outcome> {
+        let readable = deliveries.iter().filter_map(|delivery| {
+            let body = delivery.body.as_deref().ok()?;
+            Some(Record { id: &delivery.id, body, received_at: delivery.received_at })
+        });
+        let records: Vec<_> = readable.collect();
+        let mut ingested = self.ingest.ingest(&records, call.deadline).await.into_iter();
+        let reports = deliveries.iter().map(|delivery| match &delivery.body {
+            Ok(_) => ingested.next().unwrap_or_default(),
+            Err(reason) => Report::unreadable(reason),
+        });
+        let reports: Vec<_> = reports.collect();
+        let come_again = delivery::come_again(deliveries, &reports);
+        // In their order, so that a stream goes on from the first that time did not suffice for.
+        stream::iter(deliveries.iter().zip(reports).zip(come_again))
+            .map(async |((delivery, report), comes_again)| {
+                let fate = self.settle(call, delivery, &report, comes_again).await;
+                logs::record(call.request_id, delivery, &report, fate);
+                Outcome { fate, report }
+            })
+            .buffered(PARKING)
+            .collect()
+            .await
+    }
+
+    /// What becomes of a record that has been ingested.
+    async fn settle(
+        &self,
+        call: Circumstance<'_>,
+        delivery: &Delivery<'_>,
+        report: &Report,
+        comes_again: bool,
+    ) -> Fate {
+        match (report.error_type(), &self.failure_queue) {
+            (None, _) => Fate::Done,
+            (Some(ErrorType::NonRetryable), Some(queue))
+                if delivery.if_refused.parks(report) && !comes_again =>
+            {
+                match park(queue, call, delivery, report).await {
+                    Ok(()) => Fate::Parked,
+                    Err(error) => {
+                        logs::not_parked(call.request_id, delivery, &error);
+                        Fate::Failed
+                    }
+                }
+            }
+            (Some(_), _) => Fate::Failed,
+        }
+    }
+}
+
+/// Sends to the queue what of `delivery` could not be stored: of a batch, the items at fault, each by
+/// itself; else the whole payload.
+async fn park(
+    queue: &FailureQueue,
+    call: Circumstance<'_>,
+    delivery: &Delivery<'_>,
+    report: &Report,
+) -> Result<(), ParkError> {
+    let whole = delivery.body.as_deref().unwrap_or(delivery.raw.as_bytes());
+    let mut records: Vec<(String, Vec<u8>)> = Vec::new();
+    let mut items: Vec<usize> = report.failed.iter().filter_map(|one| one.item).collect();
+    items.dedup();
+    if report.failed.iter().all(|failure| failure.item.is_some()) {
+        for item in items {
+            let Some(batch) = ably::batch_of_one(whole, item) else { continue };
+            let failed: Vec<_> =
+                report.failed.iter().filter(|one| one.item == Some(item)).collect();
+            records.push((reasons(&failed), batch.into_bytes()));
+        }
+    }
+    if records.is_empty() {
+        let failed: Vec<_> = report.failed.iter().collect();
+        records.push((reasons(&failed), whole.to_vec()));
+    }
+    stream::iter(&records)
+        .map(async |(reason, body)| {
+            let circumstances = Circumstances {
+                source: delivery.source.into(),
+                source_arn: delivery.source_arn.as_deref().map(Into::into),
+                record_id: delivery.id.as_str().into(),
+                received_at: delivery.received_at,
+                parked_at: (call.now)(),
+                error_type: ErrorType::NonRetryable.as_str().into(),
+                reason: reason.into(),
+                function_version: call.function_version.into(),
+            };
+            let parked = Parked::new(circumstances, body);
+            let json = serde_json::to_string(&parked).expect("a parked record has string keys");
+            queue.send(&json, call.deadline).await
+        })
+        .buffer_unordered(PARKING)
+        .try_collect()
+        .await
+}

@@ -1,0 +1,322 @@
+//! One connection to the broker: what comes in together is stored together, and acknowledged then.
+
+use std::borrow::Cow;
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_util::stream::{SelectAll, select_all};
+use futures_util::{FutureExt, StreamExt};
+use lapin::message::Delivery as Message;
+use lapin::options::{
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
+    BasicRejectOptions,
+};
+use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
+use lapin::types::{FieldTable, ShortString};
+use lapin::{Channel, Connection, ConnectionProperties, Consumer as Deliveries, ErrorKind};
+use tokio::time::Instant;
+
+use crate::clock::now;
+use crate::delivery::{self, Delivery, Fate, IfRefused, Order, Outcome};
+use crate::ingest::ErrorType;
+use crate::intake::Circumstance;
+use crate::logs;
+use crate::queue::status::Told;
+use crate::queue::{Consumer, QueueName, TIME_TO_CONNECT, pauses};
+
+/// How long the messages of one batch may take to be stored: what cannot be by then is given back.
+/// A shutdown waits no longer.
+const TIME_TO_STORE: Duration = Duration::from_secs(20);
+/// How long the broker may take to say good-bye.
+const TIME_TO_CLOSE: Duration = Duration::from_secs(5);
+
+/// Why a session is over.
+pub(super) enum Ended {
+    Shutdown,
+    /// Something that may pass.
+    Lost(String),
+    /// Something that the broker does not allow, and the setting to look at.
+    Refused(String),
+}
+
+/// A consumer's session.
+pub(super) struct Session<'a> {
+    consumer: &'a Consumer,
+    batches: u64,
+    /// Pauses before what could not be stored comes again; they grow until something is stored.
+    pauses: Box<dyn Iterator<Item = Duration> + Send>,
+}
+
+/// A message, and the queue it is from: an index into [`Queues::channels`].
+struct Taken {
+    queue: usize,
+    message: Message,
+}
+
+type Stream = Pin<Box<dyn futures_util::Stream<Item = Option<lapin::Result<Taken>>> + Send>>;
+
+/// The queues being consumed.
+struct Queues {
+    connection: Connection,
+    /// Each with its consumer's tag.
+    channels: Vec<(Channel, ShortString)>,
+    messages: SelectAll<Stream>,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(consumer: &'a Consumer) -> Self {
+        Self { consumer, batches: 0, pauses: Box::new(pauses()) }
+    }
+
+    /// Connects and consumes until the shutdown or an end of the connection.
+    pub(super) async fn run(mut self, mut shutdown: Pin<&mut impl Future<Output = ()>>) -> Ended {
+        let connecting = tokio::time::timeout(TIME_TO_CONNECT, self.connect());
+        let mut queues = tokio::select! {
+            connected = connecting => match connected {
+                Ok(Ok(queues)) => queues,
+                Ok(Err(ended)) => return ended,
+                Err(_) => return Ended::Lost(format!("no connection within {TIME_TO_CONNECT:?}")),
+            },
+            () = shutdown.as_mut() => return Ended::Shutdown,
+        };
+        self.consumer.status.connected();
+        let ended = self.consume(&mut queues, shutdown).await;
+        self.consumer.status.disconnected();
+        if matches!(ended, Ended::Shutdown) {
+            let closing = queues.close();
+            if tokio::time::timeout(TIME_TO_CLOSE, closing).await.is_err() {
+                tracing::warn!("the broker did not say good-bye");
+            }
+        }
+        ended
+    }
+
+    async fn connect(&self) -> Result<Queues, Ended> {
+        let Consumer { address, queues, prefetch, .. } = self.consumer;
+        let properties = ConnectionProperties::default()
+            .with_connection_name(concat!("ably-chat-queue ", env!("CARGO_PKG_VERSION")).into());
+        let connection = Connection::connect_uri(address.uri(), properties)
+            .await
+            .map_err(|error| self.ended(&error, None))?;
+        let mut channels = Vec::with_capacity(queues.len());
+        let mut messages: Vec<Stream> = Vec::with_capacity(queues.len());
+        for (index, queue) in queues.iter().enumerate() {
+            let ended = |error: lapin::Error| self.ended(&error, Some(queue));
+            let channel = connection.create_channel().await.map_err(ended)?;
+            channel.basic_qos(*prefetch, BasicQosOptions::default()).await.map_err(ended)?;
+            let consumer: Deliveries = channel
+                .basic_consume(
+                    queue.as_str().into(),
+                    ShortString::default(),
+                    BasicConsumeOptions::default(),
+                    FieldTable::default(),
+                )
+                .await
+                .map_err(ended)?;
+            channels.push((channel, consumer.tag()));
+            let taken = move |message: lapin::Result<Message>| {
+                Some(message.map(|message| Taken { queue: index, message }))
+            };
+            // The end of one stream is the end of the session.
+            messages.push(consumer.map(taken).chain(futures_util::stream::iter([None])).boxed());
+        }
+        let names: Vec<_> = queues.iter().map(QueueName::as_str).collect();
+        tracing::info!(broker = %address, queues = ?names, prefetch, "consuming");
+        Ok(Queues { connection, channels, messages: select_all(messages) })
+    }
+
+    async fn consume(
+        &mut self,
+        queues: &mut Queues,
+        mut shutdown: Pin<&mut impl Future<Output = ()>>,
+    ) -> Ended {
+        loop {
+            let first = tokio::select! {
+                biased;
+                () = shutdown.as_mut() => return Ended::Shutdown,
+                first = queues.messages.next() => first,
+            };
+            let mut next = first.flatten();
+            let mut batch = Vec::new();
+            let mut end = None;
+            while let Some(taken) = next.take() {
+                match taken {
+                    Ok(taken) => batch.push(taken),
+                    Err(error) => end = Some(self.ended(&error, None)),
+                }
+                if end.is_some() || batch.len() >= self.most() {
+                    break;
+                }
+                match queues.messages.next().now_or_never() {
+                    None => break, // nothing more has come yet
+                    Some(taken) => {
+                        next = taken.flatten();
+                        if next.is_none() {
+                            end = Some(Ended::Lost("the broker ended a consumer".into()));
+                        }
+                    }
+                }
+            }
+            if batch.is_empty() {
+                return end.unwrap_or_else(|| Ended::Lost("the broker ended a consumer".into()));
+            }
+            let told = self.take(queues, batch, shutdown.as_mut()).await;
+            match (told, end) {
+                (Ok(()), None) => {}
+                (_, Some(end)) => return end,
+                (Err(error), None) => return self.ended(&error, None),
+            }
+        }
+    }
+
+    /// The most messages stored together: half of what the broker hands over, so that the other
+    /// half is on its way meanwhile.
+    fn most(&self) -> usize {
+        usize::from(self.consumer.prefetch).div_ceil(2)
+    }
+
+    /// Stores a batch, and tells the broker of each message what became of it.
+    async fn take(
+        &mut self,
+        queues: &Queues,
+        batch: Vec<Taken>,
+        shutdown: Pin<&mut impl Future<Output = ()>>,
+    ) -> lapin::Result<()> {
+        self.batches += 1;
+        self.consumer.status.taken(batch.len());
+        let started = Instant::now();
+        let request_id = format!("batch-{}", self.batches);
+        let received_at = now();
+        let deliveries: Vec<_> =
+            batch.iter().map(|taken| self.delivery(taken, received_at)).collect();
+        let circumstance = Circumstance {
+            request_id: &request_id,
+            function_version: env!("CARGO_PKG_VERSION"),
+            deadline: started + TIME_TO_STORE,
+            now,
+        };
+        let deliveries: Vec<&Delivery<'_>> = deliveries.iter().collect();
+        let outcomes = self.consumer.intake.take(circumstance, &deliveries).await;
+        logs::invocation(&request_id, &outcomes, started.elapsed());
+        self.consumer.status.ingested(&outcomes);
+        let has_failure_queue = self.consumer.intake.failure_queue.is_some();
+        let comes_again = |outcome: &Outcome| {
+            // Where it could not be parked, it may be later; without a queue to park it in, never.
+            outcome.fate == Fate::Failed
+                && (has_failure_queue || outcome.report.error_type() == Some(ErrorType::Retryable))
+        };
+        if outcomes.iter().any(comes_again) {
+            let pause = self.pauses.next().unwrap_or_default();
+            tracing::warn!(pause_ms = pause.as_secs_f64() * 1_000.0, "not stored; pausing");
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = shutdown => {}
+            }
+        } else {
+            self.pauses = Box::new(pauses());
+        }
+        let told = queues.tell(&batch, &outcomes, comes_again).await?;
+        self.consumer.status.told(told);
+        Ok(())
+    }
+
+    fn delivery<'b>(&self, Taken { queue, message }: &'b Taken, received_at: i64) -> Delivery<'b> {
+        let id = message.properties.message_id().as_ref().map(ToString::to_string);
+        Delivery {
+            source: "queue",
+            source_arn: Some(self.consumer.queues[*queue].as_str().into()),
+            id: id.filter(|id| !id.is_empty()).unwrap_or_else(|| delivery::digest(&message.data)),
+            // The order of the queue, which one consumer keeps.
+            received_at,
+            body: Ok(Cow::Borrowed(&message.data)),
+            raw: "",
+            if_refused: IfRefused::Park,
+            order: Order::Group(self.consumer.queues[*queue].as_str().into()),
+        }
+    }
+
+    /// What an error of the broker means, and which setting it is about.
+    fn ended(&self, error: &lapin::Error, queue: Option<&QueueName>) -> Ended {
+        let ErrorKind::ProtocolError(protocol) = error.kind() else {
+            return Ended::Lost(error.to_string());
+        };
+        let queue = queue.map_or("", QueueName::as_str);
+        let setting = match (protocol.kind(), queue) {
+            (AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED), "") => {
+                "the key is refused; see ABLY_QUEUE_URL or ABLY_API_KEY".to_owned()
+            }
+            (AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED), queue) => {
+                format!("the key lacks the capability \"subscribe\" on the queue {queue:?}")
+            }
+            (AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND), queue) => {
+                format!("there is no queue {queue:?}; see ABLY_QUEUE")
+            }
+            (AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED), _) => format!(
+                "the virtual host {:?} is refused; Ably's is \"shared\", see ABLY_QUEUE_URL",
+                self.consumer.address.virtual_host()
+            ),
+            _ => return Ended::Lost(error.to_string()),
+        };
+        Ended::Refused(format!("{setting}: {}", protocol.get_message()))
+    }
+}
+
+impl Queues {
+    /// Acknowledges what is stored or parked, gives back what may be stored later and, to keep the
+    /// order, whatever is behind it, and leaves the rest to Ably's dead letters.
+    async fn tell(
+        &self,
+        batch: &[Taken],
+        outcomes: &[Outcome],
+        comes_again: impl Fn(&Outcome) -> bool,
+    ) -> lapin::Result<Told> {
+        let mut told = Told::default();
+        for (queue, (channel, _)) in self.channels.iter().enumerate() {
+            let of_queue = || {
+                let all = batch.iter().zip(outcomes);
+                all.filter(|(taken, _)| taken.queue == queue)
+            };
+            let Some((last, _)) = of_queue().next_back() else { continue };
+            if of_queue().all(|(_, outcome)| outcome.fate != Fate::Failed) {
+                // Whatever came before these on the channel has been dealt with.
+                let options = BasicAckOptions { multiple: true };
+                channel.basic_ack(last.message.delivery_tag, options).await?;
+                continue;
+            }
+            let mut is_held = false;
+            for (Taken { message, .. }, outcome) in of_queue() {
+                let tag = message.delivery_tag;
+                is_held |= comes_again(outcome);
+                if is_held {
+                    told.requeued += 1;
+                    let options = BasicNackOptions { requeue: true, ..Default::default() };
+                    channel.basic_nack(tag, options).await?;
+                } else if outcome.fate == Fate::Failed {
+                    told.rejected += 1;
+                    channel.basic_reject(tag, BasicRejectOptions { requeue: false }).await?;
+                    tracing::error!(
+                        deliveryTag = tag,
+                        "rejected: Ably moves it to its own queue of dead letters, since no \
+                         FAILURE_QUEUE_URL is set"
+                    );
+                } else {
+                    channel.basic_ack(tag, BasicAckOptions::default()).await?;
+                }
+            }
+        }
+        Ok(told)
+    }
+
+    /// Stops the consumers, gives back what has not been looked at, and says good-bye.
+    async fn close(&self) {
+        for (channel, tag) in &self.channels {
+            let cancelled = channel.basic_cancel(tag.clone(), BasicCancelOptions::default()).await;
+            if let Err(error) = cancelled {
+                tracing::warn!(%error, "a consumer could not be cancelled");
+            }
+        }
+        if let Err(error) = self.connection.close(200, "shutdown".into()).await {
+            tracing::warn!(%error, "the connection could not be closed");
+        }
+    }
+}
