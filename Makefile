@@ -9,10 +9,10 @@ CARGO_FUZZ := 0.13.2
 export AWS_DEFAULT_REGION ?= eu-west-1
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help run watch invoke test check lint build deploy redrive bench fuzz tools clean
+.PHONY: help run watch invoke test rabbitmq check lint build deploy redrive bench bench-queue fuzz tools clean
 
 help: ## Lists the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 13
 
 run: ## Sends the sample events through the function into an embedded DynamoDB (EVENTS="create update")
 	@cargo build --quiet
@@ -26,21 +26,29 @@ invoke: $(BIN)/cargo-lambda ## Sends one event to `make watch` and shows the tab
 	@PATH="$(CURDIR)/$(BIN):$$PATH" cargo lambda invoke ably-chat-exporter --data-file events/$(or $(EVENT),create).json
 	@cargo run --quiet --example local -- show
 
-test: ## Runs all tests, under cargo-nextest where it is installed
+test: rabbitmq ## Runs all tests, under cargo-nextest where it is installed
 	@if cargo nextest --version >/dev/null 2>&1; \
-		then set -x; cargo nextest run --workspace; \
-		else set -x; cargo test --workspace --lib --bins --tests; fi
+		then set -x; cargo nextest run --workspace --all-features; \
+		else set -x; cargo test --workspace --all-features --lib --bins --tests; fi
+
+rabbitmq: ## Installs RabbitMQ for the queue's tests, where it is missing and Debian's packages are at hand
+	@if [ -z "$$AMQP_URL" ] && [ ! -d /usr/lib/rabbitmq/lib ]; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			{ apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+				--no-install-recommends rabbitmq-server; } >/dev/null; \
+		else echo 'install rabbitmq-server, or set AMQP_URL to a broker of yours' >&2; exit 1; fi; fi
 
 check: lint ## Formatting, lints, documentation, layers, template
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+	cargo clippy --workspace --all-targets --all-features -- -D warnings
+	cargo clippy -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps --document-private-items
 	@! grep -rnE 'aws_|lambda_|async fn' src/ably src/chat.rs || { echo 'ably/ and chat.rs know nothing of AWS' >&2; exit 1; }
 	@! grep -rnE 'crate::ably|lambda_' src/store || { echo 'store/ knows nothing of envelopes or Lambda' >&2; exit 1; }
 
-lint: $(BIN)/sam ## Validates template.yaml
+lint: $(BIN)/sam ## Validates the templates
 	$(BIN)/sam validate --lint
-	$(BIN)/cfn-lint template.yaml
+	$(BIN)/cfn-lint template.yaml template-queue.yaml
 
 build: $(BIN)/sam $(BIN)/cargo-lambda ## Builds the function as it is deployed
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build
@@ -56,7 +64,13 @@ bench: ## Measures the function beside a bare one (bench/floor), and the decoder
 	cargo build --release --package ably-chat-exporter
 	cargo build --release --package floor
 	taskset --cpu-list $$(nproc --all | awk '{ print $$1 > 1 ? "1-" $$1 - 1 : 0 }') \
-		cargo bench --package bench -- $(CURDIR)/target/release
+		cargo bench --package bench --bench function -- $(CURDIR)/target/release
+
+bench-queue: rabbitmq ## Measures the queue consumer beside a bare one, against a RabbitMQ
+	cargo build --release --package ably-chat-exporter --features queue --bin ably-chat-queue
+	cargo build --release --package floor --features queue --bin floor-queue
+	taskset --cpu-list $$(nproc --all | awk '{ print $$1 > 1 ? "1-" $$1 - 1 : 0 }') \
+		cargo bench --package bench --bench queue -- $(CURDIR)/target/release
 
 fuzz: $(BIN)/cargo-fuzz ## Fuzzes the decoder for FUZZ_SECONDS (60)
 	mkdir -p fuzz/corpus/decode
