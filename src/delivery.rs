@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use crate::ably::BASE64;
-use crate::ingest::{ErrorType, Report};
+use crate::ingest::Report;
 
 /// A record, and what the function has to know of it to answer for it.
 #[derive(Debug)]
@@ -65,23 +65,22 @@ impl IfRefused {
     }
 }
 
-/// Of each record, whether it comes again because of another one that may pass. To park it as well
-/// would park it at every attempt.
-pub(crate) fn come_again(deliveries: &[&Delivery<'_>], reports: &[Report]) -> Vec<bool> {
-    let may_pass = |report: &Report| report.error_type() == Some(ErrorType::Retryable);
-    let mut held: Vec<&Order> = Vec::new();
-    if reports.iter().any(may_pass) {
-        held.push(&Order::Batch);
+/// Of each record, whether another one's failure holds it: one before it, or, where a batch ends as a
+/// whole, any.
+pub(crate) fn held<'a>(records: impl Iterator<Item = (&'a Order, bool)> + Clone) -> Vec<bool> {
+    let mut holding: Vec<&Order> = Vec::new();
+    if records.clone().any(|(_, has_failed)| has_failed) {
+        holding.push(&Order::Batch);
     }
-    let mut come_again = Vec::with_capacity(deliveries.len());
-    for (Delivery { order, .. }, report) in deliveries.iter().zip(reports) {
-        let is_held = held.contains(&order);
-        come_again.push(is_held);
-        if may_pass(report) && !is_held && *order != Order::Free {
-            held.push(order);
+    let mut held = Vec::new();
+    for (order, has_failed) in records {
+        let is_held = holding.contains(&order);
+        held.push(is_held);
+        if has_failed && !is_held && *order != Order::Free {
+            holding.push(order);
         }
     }
-    come_again
+    held
 }
 
 /// How a record ended.

@@ -71,11 +71,14 @@ impl Intake {
             Err(reason) => Report::unreadable(reason),
         });
         let reports: Vec<_> = reports.collect();
-        let come_again = delivery::come_again(deliveries, &reports);
+        // What comes again anyway is not parked, or it would be at every attempt.
+        let may_pass = |report: &Report| report.error_type() == Some(ErrorType::Retryable);
+        let ended = deliveries.iter().zip(&reports);
+        let held = delivery::held(ended.map(|(one, report)| (&one.order, may_pass(report))));
         // In their order, so that a stream goes on from the first that time did not suffice for.
-        stream::iter(deliveries.iter().zip(reports).zip(come_again))
-            .map(async |((delivery, report), comes_again)| {
-                let fate = self.settle(call, delivery, &report, comes_again).await;
+        stream::iter(deliveries.iter().zip(reports).zip(held))
+            .map(async |((delivery, report), is_held)| {
+                let fate = self.settle(call, delivery, &report, is_held).await;
                 logs::record(call.request_id, delivery, &report, fate);
                 Outcome { fate, report }
             })
@@ -90,12 +93,12 @@ impl Intake {
         call: Circumstance<'_>,
         delivery: &Delivery<'_>,
         report: &Report,
-        comes_again: bool,
+        is_held: bool,
     ) -> Fate {
         match (report.error_type(), &self.failure_queue) {
             (None, _) => Fate::Done,
             (Some(ErrorType::NonRetryable), Some(queue))
-                if delivery.if_refused.parks(report) && !comes_again =>
+                if delivery.if_refused.parks(report) && !is_held =>
             {
                 match park(queue, call, delivery, report).await {
                     Ok(()) => Fate::Parked,

@@ -11,9 +11,9 @@ fn read(name: &str) -> String {
     std::fs::read_to_string(path).expect("the file exists")
 }
 
-/// The variables that `config.rs` reads: its quoted words in capitals.
+/// The variables that `config/` reads: its quoted words in capitals.
 fn settings() -> BTreeSet<String> {
-    let source = read("src/config.rs");
+    let source = read("src/config/queue.rs") + &read("src/config/mod.rs");
     let code = source.split("#[cfg(test)]").next().expect("a first part");
     let quoted = code.split('"').skip(1).step_by(2);
     let is_name = |text: &&str| {

@@ -3,7 +3,6 @@
 //! other form for success, and a mapping without `ReportBatchItemFailures` does not read it.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -186,22 +185,18 @@ fn kinesis(raw: &RawValue, received_at: i64) -> Result<Record<'_>, String> {
 /// Names the records that have to come again; `None` if one of them has no name, in which case the
 /// whole event has to.
 pub(super) fn failures<'a>(
-    ended: impl Iterator<Item = (&'a Record<'a>, Fate)>,
+    ended: impl Iterator<Item = (&'a Record<'a>, Fate)> + Clone,
 ) -> Option<BatchItemFailures> {
+    let has_failed = |fate| fate == Fate::Failed;
+    let orders = ended.clone().map(|(record, fate)| (&record.delivery.order, has_failed(fate)));
     let mut failures = BatchItemFailures::default();
-    let mut held_groups = BTreeSet::new();
-    let mut is_stream_held = false;
-    for (record, fate) in ended {
-        let has_failed = fate == Fate::Failed;
-        let comes_again = match &record.delivery.order {
-            Order::Free | Order::Batch => has_failed,
-            Order::Group(group) => {
-                (has_failed && held_groups.insert(group)) || held_groups.contains(group)
-            }
+    for ((record, fate), is_held) in ended.zip(delivery::held(orders)) {
+        let is_named = match &record.delivery.order {
             // Lambda goes on from the first that is named.
-            Order::Stream => has_failed && !std::mem::replace(&mut is_stream_held, true),
+            Order::Stream => has_failed(fate) && !is_held,
+            Order::Free | Order::Group(_) | Order::Batch => has_failed(fate) || is_held,
         };
-        if comes_again {
+        if is_named {
             let item_identifier = record.identifier.clone()?;
             failures.batch_item_failures.push(BatchItemFailure { item_identifier });
         }

@@ -53,6 +53,14 @@ struct Taken {
     message: Message,
 }
 
+/// What the broker is told of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Acknowledge,
+    GiveBack,
+    Reject,
+}
+
 type Stream = Pin<Box<dyn futures_util::Stream<Item = Option<lapin::Result<Taken>>> + Send>>;
 
 /// The queues being consumed.
@@ -199,13 +207,8 @@ impl<'a> Session<'a> {
         let outcomes = self.consumer.intake.take(circumstance, &deliveries).await;
         logs::invocation(&request_id, &outcomes, started.elapsed());
         self.consumer.status.ingested(&outcomes);
-        let has_failure_queue = self.consumer.intake.failure_queue.is_some();
-        let comes_again = |outcome: &Outcome| {
-            // Where it could not be parked, it may be later; without a queue to park it in, never.
-            outcome.fate == Fate::Failed
-                && (has_failure_queue || outcome.report.error_type() == Some(ErrorType::Retryable))
-        };
-        if outcomes.iter().any(comes_again) {
+        let verdicts = self.verdicts(&deliveries, &outcomes);
+        if verdicts.contains(&Verdict::GiveBack) {
             let pause = self.pauses.next().unwrap_or_default();
             tracing::warn!(pause_ms = pause.as_secs_f64() * 1_000.0, "not stored; pausing");
             tokio::select! {
@@ -215,9 +218,28 @@ impl<'a> Session<'a> {
         } else {
             self.pauses = Box::new(pauses());
         }
-        let told = queues.tell(&batch, &outcomes, comes_again).await?;
+        let told = queues.tell(&batch, &verdicts).await?;
         self.consumer.status.told(told);
         Ok(())
+    }
+
+    /// What is stored or parked is acknowledged; what may be later is given back, with whatever is
+    /// behind it, to keep the order; the rest is left to Ably's dead letters.
+    fn verdicts(&self, deliveries: &[&Delivery<'_>], outcomes: &[Outcome]) -> Vec<Verdict> {
+        let has_failure_queue = self.consumer.intake.failure_queue.is_some();
+        let comes_again = |outcome: &Outcome| {
+            // Where it could not be parked, it may be later; without a queue to park it in, never.
+            outcome.fate == Fate::Failed
+                && (has_failure_queue || outcome.report.error_type() == Some(ErrorType::Retryable))
+        };
+        let ended = deliveries.iter().zip(outcomes);
+        let held = delivery::held(ended.map(|(one, outcome)| (&one.order, comes_again(outcome))));
+        let verdict = |(outcome, is_held): (&Outcome, bool)| match outcome.fate {
+            _ if is_held || comes_again(outcome) => Verdict::GiveBack,
+            Fate::Done | Fate::Parked => Verdict::Acknowledge,
+            Fate::Failed => Verdict::Reject,
+        };
+        outcomes.iter().zip(held).map(verdict).collect()
     }
 
     fn delivery<'b>(&self, Taken { queue, message }: &'b Taken, received_at: i64) -> Delivery<'b> {
@@ -262,45 +284,40 @@ impl<'a> Session<'a> {
 }
 
 impl Queues {
-    /// Acknowledges what is stored or parked, gives back what may be stored later and, to keep the
-    /// order, whatever is behind it, and leaves the rest to Ably's dead letters.
-    async fn tell(
-        &self,
-        batch: &[Taken],
-        outcomes: &[Outcome],
-        comes_again: impl Fn(&Outcome) -> bool,
-    ) -> lapin::Result<Told> {
+    async fn tell(&self, batch: &[Taken], verdicts: &[Verdict]) -> lapin::Result<Told> {
         let mut told = Told::default();
         for (queue, (channel, _)) in self.channels.iter().enumerate() {
             let of_queue = || {
-                let all = batch.iter().zip(outcomes);
+                let all = batch.iter().zip(verdicts);
                 all.filter(|(taken, _)| taken.queue == queue)
             };
             let Some((last, _)) = of_queue().next_back() else { continue };
-            if of_queue().all(|(_, outcome)| outcome.fate != Fate::Failed) {
+            if of_queue().all(|(_, verdict)| *verdict == Verdict::Acknowledge) {
                 // Whatever came before these on the channel has been dealt with.
                 let options = BasicAckOptions { multiple: true };
                 channel.basic_ack(last.message.delivery_tag, options).await?;
                 continue;
             }
-            let mut is_held = false;
-            for (Taken { message, .. }, outcome) in of_queue() {
+            for (Taken { message, .. }, verdict) in of_queue() {
                 let tag = message.delivery_tag;
-                is_held |= comes_again(outcome);
-                if is_held {
-                    told.requeued += 1;
-                    let options = BasicNackOptions { requeue: true, ..Default::default() };
-                    channel.basic_nack(tag, options).await?;
-                } else if outcome.fate == Fate::Failed {
-                    told.rejected += 1;
-                    channel.basic_reject(tag, BasicRejectOptions { requeue: false }).await?;
-                    tracing::error!(
-                        deliveryTag = tag,
-                        "rejected: Ably moves it to its own queue of dead letters, since no \
-                         FAILURE_QUEUE_URL is set"
-                    );
-                } else {
-                    channel.basic_ack(tag, BasicAckOptions::default()).await?;
+                match verdict {
+                    Verdict::Acknowledge => {
+                        channel.basic_ack(tag, BasicAckOptions::default()).await?;
+                    }
+                    Verdict::GiveBack => {
+                        told.requeued += 1;
+                        let options = BasicNackOptions { requeue: true, ..Default::default() };
+                        channel.basic_nack(tag, options).await?;
+                    }
+                    Verdict::Reject => {
+                        told.rejected += 1;
+                        channel.basic_reject(tag, BasicRejectOptions { requeue: false }).await?;
+                        tracing::error!(
+                            deliveryTag = tag,
+                            "rejected: Ably moves it to its own queue of dead letters, since no \
+                             FAILURE_QUEUE_URL is set"
+                        );
+                    }
                 }
             }
         }
