@@ -1,6 +1,8 @@
 //! The way in that every entry point shares: records are ingested together, and what is wrong for good
 //! is parked with its reason, so that its neighbours can go on.
 
+use std::collections::BTreeMap;
+
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -10,7 +12,7 @@ use crate::ably::{self, Decoder};
 use crate::config::Config;
 use crate::delivery::{self, Delivery, Fate, Outcome};
 use crate::failure_queue::{FailureQueue, ParkError};
-use crate::ingest::{ErrorType, Ingest, Record, Report, reasons};
+use crate::ingest::{ErrorType, Failure, Ingest, Record, Report, reasons};
 use crate::kept::{Circumstances, Parked};
 use crate::logs;
 use crate::store::Store;
@@ -122,21 +124,15 @@ async fn park(
     report: &Report,
 ) -> Result<(), ParkError> {
     let whole = delivery.body.as_deref().unwrap_or(delivery.raw.as_bytes());
-    let mut records: Vec<(String, Vec<u8>)> = Vec::new();
-    let mut items: Vec<usize> = report.failed.iter().filter_map(|one| one.item).collect();
-    items.dedup();
-    if report.failed.iter().all(|failure| failure.item.is_some()) {
-        for item in items {
-            let Some(batch) = ably::batch_of_one(whole, item) else { continue };
-            let failed: Vec<_> =
-                report.failed.iter().filter(|one| one.item == Some(item)).collect();
-            records.push((reasons(&failed), batch.into_bytes()));
-        }
+    let mut by_item: BTreeMap<Option<usize>, Vec<&Failure>> = BTreeMap::new();
+    for failure in &report.failed {
+        by_item.entry(failure.item).or_default().push(failure);
     }
-    if records.is_empty() {
-        let failed: Vec<_> = report.failed.iter().collect();
-        records.push((reasons(&failed), whole.to_vec()));
-    }
+    let records = by_item.into_iter().map(|(item, failed)| {
+        let batch = item.and_then(|item| ably::batch_of_one(whole, item)).map(String::into_bytes);
+        (reasons(&failed), batch.unwrap_or_else(|| whole.to_vec()))
+    });
+    let records: Vec<_> = records.collect();
     stream::iter(&records)
         .map(async |(reason, body)| {
             let circumstances = Circumstances {

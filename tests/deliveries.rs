@@ -479,6 +479,27 @@ async fn a_poison_item_of_a_webhook_batch_is_parked_by_itself() {
     assert!(reasons.contains(&"$.items[2].data: expected an object"), "{reasons:?}");
 }
 
+/// What is wrong is found out in two steps: decoding, and storing.
+#[tokio::test]
+async fn regression_an_item_that_fails_in_both_steps_is_parked_once() {
+    let engine = Engine::start().await;
+    let proxy = FaultProxy::start(&engine.endpoint, |_| Fault::Refuse("ValidationException")).await;
+    let world = World::with(engine, &proxy.endpoint, true).await;
+    let bad = |serial: &str| message(serial, &json!({"action": 77}));
+    let item = |messages: &[Value]| {
+        json!({"source": "channel.message",
+               "data": {"channelId": "r::$chat", "messages": messages}})
+    };
+    let items = [item(&[bad("1"), message("2", &json!({}))]), item(&[bad("3")])];
+    let body = json!({"items": items}).to_string().into_bytes();
+    assert_eq!(status(&world.send(Source::FunctionUrl.event(&[body])).await), 200);
+    let parked = world.parked();
+    assert_eq!(parked.len(), 2, "{parked:#?}");
+    let reasons: Vec<_> = parked.iter().map(|one| one["parked"]["reason"].to_string()).collect();
+    let both = reasons.iter().find(|reason| reason.contains("ValidationException"));
+    assert!(both.expect("the first item").contains("unknown action 77"), "{reasons:?}");
+}
+
 /// SQS refuses two characters that a message may hold.
 #[tokio::test]
 async fn content_cannot_keep_its_record_out_of_the_failure_queue() {
