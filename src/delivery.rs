@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::ably::BASE64;
 use crate::ingest::Report;
+use crate::kept::{self, Kept};
 
 /// A record, and what the function has to know of it to answer for it.
 #[derive(Debug)]
@@ -53,6 +54,19 @@ pub(crate) enum Order {
     Stream,
     /// All come again.
     Batch,
+}
+
+impl Delivery<'_> {
+    /// If the body is something that was kept of a failure, puts what was kept in its place, known
+    /// as it was when it first came. Whether it is.
+    pub(crate) fn open(&mut self) -> bool {
+        let body = self.body.as_deref().ok().and_then(|body| str::from_utf8(body).ok());
+        let Some(Kept { id, received_at, body }) = body.and_then(kept::open) else { return false };
+        self.body = body.map(|body| Cow::Owned(body.into_owned()));
+        self.id = id;
+        self.received_at = received_at.unwrap_or(self.received_at);
+        true
+    }
 }
 
 impl IfRefused {
@@ -118,7 +132,8 @@ pub(crate) fn from_base64(text: Option<&str>, name: &str) -> Result<Cow<'static,
     Ok(Cow::Owned(bytes))
 }
 
-/// What a body is known by where nothing else names it: its SHA-256, in hexadecimal.
-pub(crate) fn digest(body: &[u8]) -> String {
-    Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect()
+/// A record's id in its source; where it has none, the SHA-256 of what it holds, in hexadecimal.
+pub(crate) fn id(found: Option<String>, content: &[u8]) -> String {
+    let digest = || Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
+    found.filter(|id| !id.is_empty()).unwrap_or_else(digest)
 }

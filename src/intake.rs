@@ -9,6 +9,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
 
 use crate::ably::{self, Decoder};
+use crate::clock::now;
 use crate::config::Config;
 use crate::delivery::{self, Delivery, Fate, Outcome};
 use crate::failure_queue::{FailureQueue, ParkError};
@@ -31,15 +32,13 @@ pub struct Intake {
 
 /// What is to be known of records that are taken in together.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Circumstance<'a> {
+pub(crate) struct Occasion<'a> {
     /// What logs call it.
     pub(crate) request_id: &'a str,
     /// The version of the program, for parked records.
     pub(crate) function_version: &'a str,
     /// What is not stored or parked by then, fails.
     pub(crate) deadline: Instant,
-    /// The time in ms since the epoch.
-    pub(crate) now: fn() -> i64,
 }
 
 impl Intake {
@@ -59,7 +58,7 @@ impl Intake {
     /// Ingests records, parks what is wrong for good, and logs; an outcome for each record.
     pub(crate) async fn take(
         &self,
-        call: Circumstance<'_>,
+        call: Occasion<'_>,
         deliveries: &[&Delivery<'_>],
     ) -> Vec<Outcome> {
         let readable = deliveries.iter().filter_map(|delivery| {
@@ -92,7 +91,7 @@ impl Intake {
     /// What becomes of a record that has been ingested.
     async fn settle(
         &self,
-        call: Circumstance<'_>,
+        call: Occasion<'_>,
         delivery: &Delivery<'_>,
         report: &Report,
         is_held: bool,
@@ -119,7 +118,7 @@ impl Intake {
 /// itself; else the whole payload.
 async fn park(
     queue: &FailureQueue,
-    call: Circumstance<'_>,
+    call: Occasion<'_>,
     delivery: &Delivery<'_>,
     report: &Report,
 ) -> Result<(), ParkError> {
@@ -140,7 +139,7 @@ async fn park(
                 source_arn: delivery.source_arn.as_deref().map(Into::into),
                 record_id: delivery.id.as_str().into(),
                 received_at: delivery.received_at,
-                parked_at: (call.now)(),
+                parked_at: now(),
                 error_type: ErrorType::NonRetryable.as_str().into(),
                 reason: reason.into(),
                 function_version: call.function_version.into(),

@@ -96,8 +96,20 @@ struct RequestContext<'a> {
     _condition: &'a RawValue,
 }
 
+/// What tells what was kept from a payload, in one scan: nearly everything is a payload.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Shape<'a> {
+    #[serde(borrow)]
+    parked: Option<&'a RawValue>,
+    #[serde(borrow)]
+    request_context: Option<&'a RawValue>,
+}
+
 /// Takes apart what was kept; `None` if `json` is no such thing.
 pub(crate) fn open(json: &str) -> Option<Kept<'_>> {
+    let Shape { parked, request_context } = serde_json::from_str(json).ok()?;
+    parked.or(request_context)?;
     if let Ok(Parked { parked, body, body_base64 }) = serde_json::from_str(json) {
         let body = match (body, body_base64) {
             (Some(Cow::Borrowed(text)), _) => Ok(Cow::Borrowed(text.as_bytes())),

@@ -57,8 +57,7 @@ impl Config {
     /// # Errors
     /// When a setting is missing or wrong; the error names all of them.
     pub fn from_env() -> Result<Self, ConfigError> {
-        #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
-        Self::read(|name| std::env::var(name).ok())
+        Self::read(environment)
     }
 
     /// Reads settings by name. An empty value is an absent one, which is what a template passes
@@ -74,7 +73,7 @@ impl Config {
 
     fn read_by<F: Fn(&str) -> Option<String>>(reader: &mut Reader<F>) -> Self {
         Self {
-            table_name: reader.required("TABLE_NAME"),
+            table_name: reader.required("TABLE_NAME", |text| Ok(text.to_owned())),
             settings: Settings {
                 versions: reader.choice("VERSIONS"),
                 reactions: reader.choice("REACTIONS"),
@@ -102,6 +101,12 @@ impl Config {
     }
 }
 
+/// A variable of the environment.
+fn environment(name: &str) -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    std::env::var(name).ok()
+}
+
 struct Reader<F> {
     lookup: F,
     mistakes: Vec<String>,
@@ -117,11 +122,11 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         (self.lookup)(name).filter(|value| !value.is_empty())
     }
 
-    fn required(&mut self, name: &str) -> String {
-        self.text(name).unwrap_or_else(|| {
+    fn required<T: Default>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> T {
+        if self.text(name).is_none() {
             self.mistakes.push(format!("{name} is not set"));
-            String::new()
-        })
+        }
+        self.parsed(name, parse).unwrap_or_default()
     }
 
     fn parsed<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::{Config, ConfigError, Reader, log_level};
+use super::{Config, ConfigError, Reader, environment, log_level};
 use crate::queue::{Address, QueueName};
 
 /// Everything the queue consumer can be told: what the function can, but for webhooks, and its own.
@@ -31,8 +31,7 @@ impl QueueConfig {
     /// # Errors
     /// When a setting is missing or wrong; the error names all of them.
     pub fn from_env(dead_letters: bool) -> Result<Self, ConfigError> {
-        #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
-        Self::read(|name| std::env::var(name).ok(), dead_letters)
+        Self::read(environment, dead_letters)
     }
 
     /// Where `/healthz` is, by the environment.
@@ -40,9 +39,7 @@ impl QueueConfig {
     /// # Errors
     /// When `HTTP_ADDRESS` is wrong.
     pub fn http_address() -> Result<SocketAddr, ConfigError> {
-        #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
-        let lookup = |name: &str| std::env::var(name).ok();
-        let mut reader = Reader { lookup, mistakes: Vec::new() };
+        let mut reader = Reader { lookup: environment, mistakes: Vec::new() };
         let address = reader.http_address();
         reader.finish(address)
     }
@@ -60,13 +57,7 @@ impl QueueConfig {
         if let Some(level) = reader.parsed("LOG_LEVEL", log_level) {
             config.log_level = level;
         }
-        let mut queues = match reader.text("ABLY_QUEUE") {
-            Some(_) => reader.parsed("ABLY_QUEUE", QueueName::list).unwrap_or_default(),
-            None => {
-                reader.mistakes.push("ABLY_QUEUE is not set".into());
-                Vec::new()
-            }
-        };
+        let mut queues = reader.required("ABLY_QUEUE", QueueName::list);
         if dead_letters {
             let more: Vec<_> = queues.iter().map(QueueName::dead_letters).collect();
             for queue in more {

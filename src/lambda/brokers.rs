@@ -135,11 +135,10 @@ impl Source {
             Ok((id, data)) => (id, delivery::from_base64(data.as_deref(), self.member)),
             Err(reason) => (None, Err(reason)),
         };
-        let digest = || delivery::digest(body.as_deref().unwrap_or(raw.get().as_bytes()));
         Delivery {
             source: self.name,
             source_arn: self.arn.clone(),
-            id: id.filter(|id| !id.is_empty()).unwrap_or_else(digest),
+            id: delivery::id(id, body.as_deref().unwrap_or(raw.get().as_bytes())),
             received_at,
             raw: raw.get(),
             if_refused: IfRefused::Park,

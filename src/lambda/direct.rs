@@ -8,7 +8,6 @@ use lambda_runtime::Diagnostic;
 
 use crate::delivery::{Delivery, IfRefused, Order};
 use crate::ingest::{ErrorType, Report, reasons};
-use crate::kept;
 
 /// An invocation with a record that could not be stored.
 #[derive(Debug)]
@@ -47,11 +46,8 @@ pub(super) fn delivery<'a>(event: &'a str, request_id: &str, received_at: i64) -
         if_refused: IfRefused::HandBack,
         order: Order::Free,
     };
-    if let Some(kept) = kept::open(event) {
+    if delivery.open() {
         delivery.source = "replay";
-        delivery.id = kept.id;
-        delivery.received_at = kept.received_at.unwrap_or(received_at);
-        delivery.body = kept.body;
     }
     delivery
 }

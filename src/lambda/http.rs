@@ -165,7 +165,7 @@ impl<'a> Request<'a> {
         Delivery {
             source: "http",
             source_arn: None,
-            id: delivery::digest(body),
+            id: delivery::id(None, body),
             received_at: context.time_epoch.or(context.request_time_epoch).unwrap_or(received_at),
             body: Ok(Cow::Borrowed(body)),
             raw: "",

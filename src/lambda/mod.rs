@@ -23,7 +23,7 @@ pub use records::{BatchItemFailure, BatchItemFailures};
 use crate::delivery::{Delivery, Fate, Outcome};
 use crate::failure_queue::FailureQueue;
 use crate::ingest::Report;
-use crate::intake::{Circumstance, Intake};
+use crate::intake::{Intake, Occasion};
 use crate::{clock::now, logs};
 use event::Source;
 
@@ -135,13 +135,12 @@ impl Function {
 
     /// Takes records in, and counts; an outcome for each record.
     async fn take(&self, call: &Call<'_>, deliveries: &[&Delivery<'_>]) -> Vec<Outcome> {
-        let circumstance = Circumstance {
+        let occasion = Occasion {
             request_id: &call.context.request_id,
             function_version: &call.context.env_config.version,
             deadline: call.deadline,
-            now,
         };
-        let outcomes = self.intake.take(circumstance, deliveries).await;
+        let outcomes = self.intake.take(occasion, deliveries).await;
         self.conclude(call, &outcomes);
         outcomes
     }

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::delivery::{self, Delivery, Fate, IfRefused, Order};
-use crate::kept;
 
 /// The records that have to come again.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -107,7 +106,7 @@ fn record<'a>(raw: &'a RawValue, received_at: i64, failure_queue: Option<&str>) 
         delivery: Delivery {
             source: "unknown",
             source_arn: None,
-            id: delivery::digest(raw.get().as_bytes()),
+            id: delivery::id(None, raw.get().as_bytes()),
             received_at,
             body: Err(reason),
             raw: raw.get(),
@@ -146,22 +145,15 @@ fn sqs<'a>(
     };
     let mut delivery = Delivery {
         source: "sqs",
-        id: identifier.clone().unwrap_or_else(|| delivery::digest(raw.get().as_bytes())),
+        id: delivery::id(identifier.clone(), raw.get().as_bytes()),
         source_arn: record.arn,
         received_at: sent_at.unwrap_or(received_at),
-        body: Err(String::new()),
+        body: body.map(|text| Cow::Owned(text.into_bytes())),
         raw: raw.get(),
         if_refused,
         order,
     };
-    delivery.body = body.and_then(|text| match kept::open(&text) {
-        Some(kept) => {
-            delivery.id = kept.id;
-            delivery.received_at = kept.received_at.unwrap_or(delivery.received_at);
-            kept.body.map(|body| Cow::Owned(body.into_owned()))
-        }
-        None => Ok(Cow::Owned(text.into_bytes())),
-    });
+    delivery.open();
     Ok(Record { delivery, identifier })
 }
 
@@ -171,7 +163,7 @@ fn kinesis(raw: &RawValue, received_at: i64) -> Result<Record<'_>, String> {
     let delivery = Delivery {
         source: "kinesis",
         source_arn: arn,
-        id: identifier.clone().unwrap_or_else(|| delivery::digest(raw.get().as_bytes())),
+        id: delivery::id(identifier.clone(), raw.get().as_bytes()),
         // Not the stream's time, which is approximate: records of one key come in their order.
         received_at,
         body: delivery::from_base64(kinesis.data.as_deref(), "kinesis.data"),

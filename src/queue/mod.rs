@@ -16,8 +16,6 @@ pub use status::{Status, check, serve};
 use crate::intake::Intake;
 use session::{Ended, Session};
 
-/// How long one connection attempt may take.
-const TIME_TO_CONNECT: Duration = Duration::from_secs(30);
 /// Pauses between attempts, with jitter: to connect again, and to store again.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -56,10 +54,13 @@ impl Consumer {
         let mut refusals = 0;
         loop {
             let session = Session::new(self);
-            let ended = session.run(shutdown.as_mut()).await;
-            if self.status.has_been_connected() {
-                (pauses, refusals) = (self::pauses(), 0);
-            }
+            let ended = match session.begin(shutdown.as_mut()).await {
+                Ok(queues) => {
+                    (pauses, refusals) = (self::pauses(), 0);
+                    session.run(queues, shutdown.as_mut()).await
+                }
+                Err(ended) => ended,
+            };
             match ended {
                 Ended::Shutdown => return Ok(()),
                 Ended::Lost(reason) => tracing::warn!(reason, "connection lost; connecting again"),

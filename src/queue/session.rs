@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::pin::Pin;
 use std::time::Duration;
 
-use futures_util::stream::{SelectAll, select_all};
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
+use futures_util::stream::{ReadyChunks, SelectAll, select_all};
 use lapin::message::Delivery as Message;
 use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
@@ -19,14 +19,16 @@ use tokio::time::Instant;
 use crate::clock::now;
 use crate::delivery::{self, Delivery, Fate, IfRefused, Order, Outcome};
 use crate::ingest::ErrorType;
-use crate::intake::Circumstance;
+use crate::intake::Occasion;
 use crate::logs;
 use crate::queue::status::Told;
-use crate::queue::{Consumer, QueueName, TIME_TO_CONNECT, pauses};
+use crate::queue::{Consumer, QueueName, pauses};
 
 /// How long the messages of one batch may take to be stored: what cannot be by then is given back.
 /// A shutdown waits no longer.
 const TIME_TO_STORE: Duration = Duration::from_secs(20);
+/// How long one connection attempt may take.
+const TIME_TO_CONNECT: Duration = Duration::from_secs(30);
 /// How long the broker may take to say good-bye.
 const TIME_TO_CLOSE: Duration = Duration::from_secs(5);
 
@@ -64,11 +66,12 @@ enum Verdict {
 type Stream = Pin<Box<dyn futures_util::Stream<Item = Option<lapin::Result<Taken>>> + Send>>;
 
 /// The queues being consumed.
-struct Queues {
+pub(super) struct Queues {
     connection: Connection,
     /// Each with its consumer's tag.
     channels: Vec<(Channel, ShortString)>,
-    messages: SelectAll<Stream>,
+    /// What has arrived since, as far as it is stored together.
+    messages: ReadyChunks<SelectAll<Stream>>,
 }
 
 impl<'a> Session<'a> {
@@ -76,17 +79,26 @@ impl<'a> Session<'a> {
         Self { consumer, batches: 0, pauses: Box::new(pauses()) }
     }
 
-    /// Connects and consumes until the shutdown or an end of the connection.
-    pub(super) async fn run(mut self, mut shutdown: Pin<&mut impl Future<Output = ()>>) -> Ended {
-        let connecting = tokio::time::timeout(TIME_TO_CONNECT, self.connect());
-        let mut queues = tokio::select! {
-            connected = connecting => match connected {
-                Ok(Ok(queues)) => queues,
-                Ok(Err(ended)) => return ended,
-                Err(_) => return Ended::Lost(format!("no connection within {TIME_TO_CONNECT:?}")),
-            },
-            () = shutdown.as_mut() => return Ended::Shutdown,
-        };
+    /// Connects to every queue; or why not.
+    pub(super) async fn begin(
+        &self,
+        shutdown: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<Queues, Ended> {
+        tokio::select! {
+            connected = tokio::time::timeout(TIME_TO_CONNECT, self.connect()) => {
+                let late = |_| Ended::Lost(format!("no connection within {TIME_TO_CONNECT:?}"));
+                connected.map_err(late)?
+            }
+            () = shutdown => Err(Ended::Shutdown),
+        }
+    }
+
+    /// Consumes until the shutdown or an end of the connection.
+    pub(super) async fn run(
+        mut self,
+        mut queues: Queues,
+        shutdown: Pin<&mut impl Future<Output = ()>>,
+    ) -> Ended {
         self.consumer.status.connected();
         let ended = self.consume(&mut queues, shutdown).await;
         self.consumer.status.disconnected();
@@ -130,7 +142,11 @@ impl<'a> Session<'a> {
         }
         let names: Vec<_> = queues.iter().map(QueueName::as_str).collect();
         tracing::info!(broker = %address, queues = ?names, prefetch, "consuming");
-        Ok(Queues { connection, channels, messages: select_all(messages) })
+        Ok(Queues {
+            connection,
+            channels,
+            messages: select_all(messages).ready_chunks(self.most()),
+        })
     }
 
     async fn consume(
@@ -139,36 +155,26 @@ impl<'a> Session<'a> {
         mut shutdown: Pin<&mut impl Future<Output = ()>>,
     ) -> Ended {
         loop {
-            let first = tokio::select! {
+            let arrived = tokio::select! {
                 biased;
                 () = shutdown.as_mut() => return Ended::Shutdown,
-                first = queues.messages.next() => first,
+                arrived = queues.messages.next() => arrived,
             };
-            let mut next = first.flatten();
             let mut batch = Vec::new();
             let mut end = None;
-            while let Some(taken) = next.take() {
+            for taken in arrived.unwrap_or_else(|| vec![None]) {
                 match taken {
-                    Ok(taken) => batch.push(taken),
-                    Err(error) => end = Some(self.ended(&error, None)),
-                }
-                if end.is_some() || batch.len() >= self.most() {
-                    break;
-                }
-                match queues.messages.next().now_or_never() {
-                    None => break, // nothing more has come yet
-                    Some(taken) => {
-                        next = taken.flatten();
-                        if next.is_none() {
-                            end = Some(Ended::Lost("the broker ended a consumer".into()));
-                        }
+                    Some(Ok(taken)) => batch.push(taken),
+                    Some(Err(error)) => end = Some(self.ended(&error, None)),
+                    None => {
+                        end.get_or_insert(Ended::Lost("the broker ended a consumer".into()));
                     }
                 }
             }
-            if batch.is_empty() {
-                return end.unwrap_or_else(|| Ended::Lost("the broker ended a consumer".into()));
-            }
-            let told = self.take(queues, batch, shutdown.as_mut()).await;
+            let told = match batch.is_empty() {
+                true => Ok(()),
+                false => self.take(queues, batch, shutdown.as_mut()).await,
+            };
             match (told, end) {
                 (Ok(()), None) => {}
                 (_, Some(end)) => return end,
@@ -197,14 +203,13 @@ impl<'a> Session<'a> {
         let received_at = now();
         let deliveries: Vec<_> =
             batch.iter().map(|taken| self.delivery(taken, received_at)).collect();
-        let circumstance = Circumstance {
+        let occasion = Occasion {
             request_id: &request_id,
             function_version: env!("CARGO_PKG_VERSION"),
             deadline: started + TIME_TO_STORE,
-            now,
         };
         let deliveries: Vec<&Delivery<'_>> = deliveries.iter().collect();
-        let outcomes = self.consumer.intake.take(circumstance, &deliveries).await;
+        let outcomes = self.consumer.intake.take(occasion, &deliveries).await;
         logs::invocation(&request_id, &outcomes, started.elapsed());
         self.consumer.status.ingested(&outcomes);
         let verdicts = self.verdicts(&deliveries, &outcomes);
@@ -247,7 +252,7 @@ impl<'a> Session<'a> {
         Delivery {
             source: "queue",
             source_arn: Some(self.consumer.queues[*queue].as_str().into()),
-            id: id.filter(|id| !id.is_empty()).unwrap_or_else(|| delivery::digest(&message.data)),
+            id: delivery::id(id, &message.data),
             // The order of the queue, which one consumer keeps.
             received_at,
             body: Ok(Cow::Borrowed(&message.data)),

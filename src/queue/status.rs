@@ -3,7 +3,6 @@
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -32,7 +31,6 @@ pub struct Status(Arc<Figures>);
 #[derive(Debug, Default)]
 struct Figures {
     registry: Registry,
-    was_connected: AtomicBool,
     connected: Gauge,
     connections: Counter,
     in_flight: Gauge,
@@ -87,7 +85,6 @@ impl Status {
     }
 
     pub(super) fn connected(&self) {
-        self.0.was_connected.store(true, Ordering::Relaxed);
         self.0.connected.set(1);
         self.0.connections.inc();
     }
@@ -95,11 +92,6 @@ impl Status {
     pub(super) fn disconnected(&self) {
         self.0.connected.set(0);
         self.0.in_flight.set(0);
-    }
-
-    /// Whether there has been a connection since this was last asked.
-    pub(super) fn has_been_connected(&self) -> bool {
-        self.0.was_connected.swap(false, Ordering::Relaxed)
     }
 
     pub(super) fn taken(&self, deliveries: usize) {
