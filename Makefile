@@ -44,6 +44,7 @@ check: lint ## Formatting, lints, documentation, layers, template
 	cargo clippy -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps --document-private-items
 	@! grep -rnE 'aws_|lambda_|async fn' src/ably src/chat.rs || { echo 'ably/ and chat.rs know nothing of AWS' >&2; exit 1; }
+	@! grep -rlE 'reqwest' src --include=*.rs | grep -v '^src/rest/' || { echo 'rest/ alone speaks HTTP to Ably' >&2; exit 1; }
 	@! grep -rnE 'crate::ably|lambda_' src/store || { echo 'store/ knows nothing of envelopes or Lambda' >&2; exit 1; }
 
 lint: $(BIN)/sam ## Validates the templates
@@ -65,6 +66,7 @@ bench: ## Measures the function beside a bare one (bench/floor), and the decoder
 	cargo build --release --package floor
 	taskset --cpu-list $$(nproc --all | awk '{ print $$1 > 1 ? "1-" $$1 - 1 : 0 }') \
 		cargo bench --package bench --bench function -- $(CURDIR)/target/release
+
 
 bench-queue: rabbitmq ## Measures the queue consumer beside a bare one, against a RabbitMQ
 	cargo build --release --package ably-chat-exporter --features queue --bin ably-chat-queue

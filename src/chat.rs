@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 /// A chat room's name: opaque, compared byte by byte, never split.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct RoomName(pub String);
 
 impl fmt::Display for RoomName {
@@ -265,6 +266,45 @@ pub struct SummaryOf {
     pub timestamp: i64,
     /// The state.
     pub summary: Summary,
+}
+
+/// One reaction of one client, or its removal (features spec TAN2).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Annotation {
+    /// Where the message was sent.
+    #[serde(skip)]
+    pub room: RoomName,
+    /// The message.
+    #[serde(rename = "messageSerial")]
+    pub message: Serial,
+    /// Identity of the annotation.
+    pub serial: Serial,
+    /// The annotation type, `reaction:distinct.v1` for example.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The reaction.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Who reacted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// How often, for type `multiple`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// Whether the reaction was taken back.
+    pub is_delete: bool,
+    /// When: ms since the epoch.
+    pub timestamp: i64,
+    /// Set by the server from the client's token (CHA-MR7d).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_claim: Option<String>,
+    /// What else it carries, as sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<JsonText>,
+    /// Steps that decode `data` (features spec RSL6).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<String>,
 }
 
 /// What one Ably message says about a room.

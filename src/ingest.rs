@@ -3,16 +3,20 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
+use std::sync::Arc;
 
-use futures_util::StreamExt;
-use futures_util::stream;
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::Client;
+use futures_util::{StreamExt, join, stream};
 use regex_lite::Regex;
 use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::ably::{Decoder, Entry, Outcome, Skip};
 use crate::chat::{ChatEvent, RoomName, Serial};
+use crate::config::{Config, Switch};
 use crate::logs::short;
+use crate::room_index::RoomIndex;
 use crate::store::{Key, Observation, Put, Store, StoreError, Written};
 
 /// Writes in flight at once: as few as keep one processor busy against a table that answers in 5 ms
@@ -158,6 +162,8 @@ pub struct Ingest {
     pub store: Store,
     /// Rooms to keep; `None` keeps all.
     pub room_filter: Option<Regex>,
+    /// Where rooms are noted; `None` notes none.
+    pub room_index: Option<Arc<RoomIndex>>,
 }
 
 /// A message on its way: the record it is of, and the rows that decide about it.
@@ -172,6 +178,17 @@ struct Pending {
 }
 
 impl Ingest {
+    /// The way into the table that the settings name.
+    #[must_use]
+    pub fn new(config: Config, sdk: &SdkConfig) -> Self {
+        Self {
+            decoder: Decoder { app_id: config.ably_app_id, cipher_key: config.cipher_key },
+            store: Store::new(Client::new(sdk), config.table_name, config.settings),
+            room_filter: config.room_filter,
+            room_index: (config.room_index == Switch::On).then(Arc::default),
+        }
+    }
+
     /// Takes records in, and answers for each of them in their order. What is not written by
     /// `deadline` fails as retryable.
     pub async fn ingest(&self, records: &[Record<'_>], deadline: Instant) -> Vec<Report> {
@@ -181,6 +198,27 @@ impl Ingest {
             self.take(&mut batch, *record);
         }
         let Batch { mut reports, pending, rows, owners, .. } = batch;
+        let (written, ()) = join!(self.write(rows, deadline), async {
+            if let Some(index) = &self.room_index {
+                let rooms = pending.iter().filter_map(|message| {
+                    Some((message.room.clone()?, records[message.record].received_at))
+                });
+                index.note(&self.store, rooms, deadline).await;
+            }
+        });
+        for (index, message) in pending.into_iter().enumerate() {
+            let rows = message.rows.iter().map(|&row| (owners[row] == index, &written[row]));
+            settle(&mut reports[message.record], &message, rows);
+        }
+        reports
+    }
+
+    /// Writes rows, many at once; an outcome for each of them in their order.
+    pub async fn write(
+        &self,
+        rows: Vec<Put>,
+        deadline: Instant,
+    ) -> Vec<Result<Written, StoreError>> {
         let mut written: Vec<_> = stream::iter(rows.into_iter().enumerate())
             // Lets one write get onto the wire before the next one is signed: the waiting for the
             // table and the work for it overlap.
@@ -193,11 +231,7 @@ impl Ingest {
             .collect()
             .await;
         written.sort_unstable_by_key(|(row, _)| *row);
-        for (index, message) in pending.into_iter().enumerate() {
-            let rows = message.rows.iter().map(|&row| (owners[row] == index, &written[row].1));
-            settle(&mut reports[message.record], &message, rows);
-        }
-        reports
+        written.into_iter().map(|(_, written)| written).collect()
     }
 
     fn take(&self, batch: &mut Batch, record: Record<'_>) {
@@ -215,7 +249,8 @@ impl Ingest {
                 (None, Some(item)) => format!("{}.{item}.{}", record.id, entry.index),
                 (None, None) => format!("{}.{}", record.id, entry.index),
             };
-            let observation = Observation { delivery: &delivery, received_at: record.received_at };
+            let observation =
+                Observation { delivery: Some(&delivery), received_at: record.received_at };
             batch.report().received += 1;
             if let Some((pending, puts)) = self.plan(entry, observation, batch.report()) {
                 batch.add(pending, puts);
@@ -263,7 +298,9 @@ impl Ingest {
         }
     }
 
-    fn is_filtered_out(&self, room: Option<&RoomName>) -> bool {
+    /// Whether `ROOM_FILTER` excludes the room.
+    #[must_use]
+    pub fn is_filtered_out(&self, room: Option<&RoomName>) -> bool {
         match (&self.room_filter, room) {
             (Some(filter), Some(room)) => !filter.is_match(&room.0),
             _ => false,

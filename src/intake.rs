@@ -4,19 +4,17 @@
 use std::collections::BTreeMap;
 
 use aws_config::SdkConfig;
-use aws_sdk_dynamodb::Client;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
 
-use crate::ably::{self, Decoder};
-use crate::clock::now;
+use crate::ably;
 use crate::config::Config;
 use crate::delivery::{self, Delivery, Fate, Outcome};
-use crate::failure_queue::{FailureQueue, ParkError};
 use crate::ingest::{ErrorType, Failure, Ingest, Record, Report, reasons};
 use crate::kept::{Circumstances, Parked};
 use crate::logs;
-use crate::store::Store;
+use crate::sqs::{SendError, SqsQueue};
+use crate::time::now;
 
 /// Records on their way to the failure queue at once, and items of each.
 const PARKING: usize = 16;
@@ -27,7 +25,7 @@ pub struct Intake {
     /// Decodes and stores.
     pub ingest: Ingest,
     /// Keeps what is wrong for good, where handing it back would hold up its neighbours.
-    pub failure_queue: Option<FailureQueue>,
+    pub failure_queue: Option<SqsQueue>,
 }
 
 /// What is to be known of records that are taken in together.
@@ -46,12 +44,11 @@ impl Intake {
     #[must_use]
     pub fn new(config: Config, sdk: &SdkConfig) -> Self {
         Self {
-            ingest: Ingest {
-                decoder: Decoder { app_id: config.ably_app_id, cipher_key: config.cipher_key },
-                store: Store::new(Client::new(sdk), config.table_name, config.settings),
-                room_filter: config.room_filter,
-            },
-            failure_queue: config.failure_queue_url.map(|url| FailureQueue::new(url, sdk.clone())),
+            failure_queue: config
+                .failure_queue_url
+                .clone()
+                .map(|url| SqsQueue::new(url, sdk.clone())),
+            ingest: Ingest::new(config, sdk),
         }
     }
 
@@ -117,11 +114,11 @@ impl Intake {
 /// Sends to the queue what of `delivery` could not be stored: of a batch, the items at fault, each by
 /// itself; else the whole payload.
 async fn park(
-    queue: &FailureQueue,
+    queue: &SqsQueue,
     call: Occasion<'_>,
     delivery: &Delivery<'_>,
     report: &Report,
-) -> Result<(), ParkError> {
+) -> Result<(), SendError> {
     let whole = delivery.body.as_deref().unwrap_or(delivery.raw.as_bytes());
     let mut by_item: BTreeMap<Option<usize>, Vec<&Failure>> = BTreeMap::new();
     for failure in &report.failed {

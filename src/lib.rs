@@ -3,16 +3,17 @@
 //! A delivered body goes one way: [`lambda`] takes an event source's records apart, or `queue` takes
 //! them from an Ably Queue; [`ingest`] has [`ably`] decode each into [`chat`] values and [`store`]
 //! write them as conditional puts; and the outcome of each record goes back the way it came, or what
-//! is wrong for good to the [`failure_queue`], which [`intake`] sees to. [`config`] alone reads the
-//! environment.
+//! is wrong for good to the failure queue ([`sqs`]), which [`intake`] sees to. What Ably did not deliver,
+//! `backfill` finds through `rest` and mends; `reconcile` does so on a schedule. [`config`] alone reads
+//! the environment.
 
 pub mod ably;
 pub mod aws;
+#[cfg(feature = "reconcile")]
+pub mod backfill;
 pub mod chat;
-mod clock;
 pub mod config;
 mod delivery;
-pub mod failure_queue;
 pub mod ingest;
 pub mod intake;
 mod kept;
@@ -20,5 +21,12 @@ pub mod lambda;
 pub mod logs;
 #[cfg(feature = "queue")]
 pub mod queue;
+#[cfg(feature = "reconcile")]
+pub mod reconcile;
+#[cfg(feature = "reconcile")]
+pub mod rest;
+pub mod room_index;
 pub mod secret;
+pub mod sqs;
 pub mod store;
+pub mod time;

@@ -10,8 +10,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::chat::{RoomName, Serial};
 use crate::delivery::{Delivery, Fate, Outcome};
-use crate::failure_queue::ParkError;
 use crate::ingest::Report;
+use crate::sqs::SendError;
+use crate::store::StoreError;
 
 /// Sends logs to standard output. `level` is for this program; libraries never log below `WARN`,
 /// for at lower levels they log whole requests, and with them people's messages. The runtime would
@@ -25,6 +26,17 @@ pub fn init_logs(level: Level) {
         .with_target("ably_chat_queue", level);
     let json = tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false);
     tracing_subscriber::registry().with(targets).with(json).init();
+}
+
+/// Sends this program's warnings, and nothing else, to standard error: as text, or as JSON.
+pub fn init_warnings(is_text: bool) {
+    let targets = Targets::new().with_target(env!("CARGO_CRATE_NAME"), LevelFilter::WARN);
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let registry = tracing_subscriber::registry().with(targets);
+    match is_text {
+        true => registry.with(layer.without_time()).init(),
+        false => registry.with(layer.json().flatten_event(true)).init(),
+    }
 }
 
 /// Logs what of a record could not be stored, and what became of it.
@@ -62,7 +74,7 @@ pub(crate) fn record(request_id: &str, delivery: &Delivery<'_>, report: &Report,
 }
 
 /// Logs a record that belongs in the failure queue and is not there.
-pub(crate) fn not_parked(request_id: &str, delivery: &Delivery<'_>, error: &ParkError) {
+pub(crate) fn not_parked(request_id: &str, delivery: &Delivery<'_>, error: &SendError) {
     error!(
         requestId = request_id,
         source = delivery.source,
@@ -70,6 +82,11 @@ pub(crate) fn not_parked(request_id: &str, delivery: &Delivery<'_>, error: &Park
         reason = %error,
         "record not parked"
     );
+}
+
+/// Logs a room that could not be noted in the index of rooms.
+pub(crate) fn room_not_noted(room: &RoomName, error: &StoreError) {
+    warn!(ably.room = short(&room.0), reason = %error, "room not noted in the index of rooms");
 }
 
 /// Logs a request that was not taken in.

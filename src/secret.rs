@@ -121,6 +121,14 @@ impl<T> Secret<T> {
         Ok(accept(&*self.read(MAX_AGE_ONCE_REFUSED).await?))
     }
 
+    /// The secret, at most five minutes old.
+    ///
+    /// # Errors
+    /// When it has never been read, and cannot be now.
+    pub async fn get(&self) -> Result<Arc<T>, String> {
+        self.read(MAX_AGE).await
+    }
+
     async fn read(&self, max_age: Duration) -> Result<Arc<T>, String> {
         let known = self.lock().clone();
         if let Some((read_at, value)) = &known

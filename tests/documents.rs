@@ -13,8 +13,9 @@ fn read(name: &str) -> String {
 
 /// The variables that `config/` reads: its quoted words in capitals.
 fn settings() -> BTreeSet<String> {
-    let source = read("src/config/queue.rs") + &read("src/config/mod.rs");
-    let code = source.split("#[cfg(test)]").next().expect("a first part");
+    let sources = ["mod", "queue", "ably_rest"].map(|it| read(&format!("src/config/{it}.rs")));
+    let code = sources.iter().map(|it| it.split("#[cfg(test)]").next().expect("a first part"));
+    let code: String = code.collect();
     let quoted = code.split('"').skip(1).step_by(2);
     let is_name = |text: &&str| {
         text.len() > 6 && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
@@ -26,17 +27,24 @@ fn settings() -> BTreeSet<String> {
 fn every_setting_is_described_and_can_be_set() {
     let (readme, template) = (read("README.md"), Template::default());
     let of_queue = read("template-queue.yaml");
-    let variables: BTreeSet<_> = template.variables().into_iter().collect();
+    let variables: BTreeSet<_> = template.variables("Exporter").into_iter().collect();
+    let of_reconcile: BTreeSet<_> = template.variables("ReconcileFunction").into_iter().collect();
     let settings = settings();
     assert!(settings.len() >= 10, "{settings:?}");
     for name in &settings {
         assert!(readme.contains(&format!("`{name}`")), "{name} is not in README.md");
         // The stack of the queue's consumer gives host and key instead of a URL that holds both.
-        let set_elsewhere =
-            ["AWS_LAMBDA_LOG_LEVEL", "SSL_CERT_FILE", "SSL_CERT_DIR", "ABLY_QUEUE_URL"];
+        let set_elsewhere = [
+            "AWS_LAMBDA_LOG_LEVEL",
+            "SSL_CERT_FILE",
+            "SSL_CERT_DIR",
+            "ABLY_QUEUE_URL",
+            "ABLY_REST_URL",
+        ];
         if !set_elsewhere.contains(&name.as_str()) {
-            let is_set =
-                variables.contains(name.as_str()) || of_queue.contains(&format!("Name: {name},"));
+            let is_set = variables.contains(name.as_str())
+                || of_reconcile.contains(name.as_str())
+                || of_queue.contains(&format!("Name: {name},"));
             assert!(is_set, "{name} is in no template");
         }
         let is_of_webhooks = name.starts_with("WEBHOOK_");
@@ -45,7 +53,11 @@ fn every_setting_is_described_and_can_be_set() {
             assert!(is_set, "{name} is not in template-queue.yaml");
         }
     }
-    for name in variables {
+    // The reconcile function stores as the exporter does.
+    for name in ["TABLE_NAME", "VERSIONS", "REACTIONS", "REACTION_CLIENTS", "RETENTION_DAYS"] {
+        assert!(of_reconcile.contains(name), "{name} is not set for the reconcile function");
+    }
+    for name in variables.into_iter().chain(of_reconcile) {
         let sdk = name == "AWS_MAX_ATTEMPTS";
         assert!(sdk || settings.contains(name), "{name} is set and never read");
     }
@@ -73,12 +85,18 @@ fn readme_names_the_outputs_and_parameters_of_the_stack() {
         "MqQueue",
         "MqVirtualHost",
         "MqSecretArn",
+        "RoomIndex",
+        "ReconcileMinutes",
+        "ReconcileDays",
+        "ReconcileConcurrency",
+        "ReconcilePace",
+        "AblyApiKeyArn",
     ] {
         assert!(readme.contains(&format!("`{name}")), "{name} in README.md");
         assert!(template.contains(&format!("\n  {name}:\n    Type: ")), "{name} in template.yaml");
     }
     let outputs = ["Region", "FunctionName", "RoleArn", "WebhookUrl", "QueueName", "AccountId"];
-    for name in outputs.into_iter().chain(["StreamName", "RoutingKey"]) {
+    for name in outputs.into_iter().chain(["StreamName", "RoutingKey", "ReconcileFunctionName"]) {
         assert!(readme.contains(&format!("output `{name}`")), "{name} in README.md");
         let output = template.split(&format!("\n  {name}:\n")).last().expect("an output");
         let description = output.lines().take(2).any(|line| line.contains("Description: \"Ably's"));
@@ -108,6 +126,7 @@ fn deliveries_are_off_by_default() {
     for name in ["EnableWebhook", "EnableSqs", "EnableKinesis"] {
         assert_eq!(template.default_of(name), "false", "{name}");
     }
+    assert_eq!(template.default_of("AblyApiKeyArn"), "");
     for name in ["KafkaClusterArn", "KafkaBootstrapServers", "MqBrokerArn", "WebhookKeysArn"] {
         assert_eq!(template.default_of(name), "", "{name}");
     }
@@ -120,6 +139,8 @@ fn queues_and_streams_report_batch_item_failures() {
     for name in ["Redrive", "DeliveryQueueMapping", "DeliveryStreamMapping"] {
         assert_eq!(template.response_types(name), ["ReportBatchItemFailures"], "{name}");
     }
+    let work = template.event_response_types("ReconcileFunction", "Work");
+    assert_eq!(work, ["ReportBatchItemFailures"]);
     for name in ["MskMapping", "KafkaMapping", "MqMapping"] {
         assert_eq!(template.response_types(name), Vec::<&str>::new(), "{name}");
     }

@@ -28,7 +28,12 @@ async fn through(proxy: &FaultProxy) -> Ingest {
     .build();
     let client = aws_sdk_dynamodb::Client::from_conf(config);
     let store = Store::new(client, Engine::TABLE, Settings::default());
-    Ingest { decoder: ably_chat_exporter::ably::Decoder::default(), store, room_filter: None }
+    Ingest {
+        decoder: ably_chat_exporter::ably::Decoder::default(),
+        store,
+        room_filter: None,
+        room_index: None,
+    }
 }
 
 fn create(message: u32) -> Op {

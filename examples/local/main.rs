@@ -107,7 +107,7 @@ fn store(client: aws_sdk_dynamodb::Client) -> Store {
 fn environment(engine: &Engine) -> Vec<(String, String)> {
     let mut env = engine.env();
     env.extend(SAMPLE_SECRETS.map(|(name, value)| (name.into(), value.into())));
-    for name in Template::default().variables() {
+    for name in Template::default().variables("Exporter") {
         #[expect(clippy::disallowed_methods, reason = "hands settings on, reads none")]
         if let (Ok(value), true) = (std::env::var(name), name != "TABLE_NAME") {
             env.push((name.into(), value));

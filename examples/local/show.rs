@@ -15,7 +15,8 @@ use testkit::Item;
 pub(crate) async fn table(client: &Client, store: &Store) -> Result<(), Box<dyn Error>> {
     let rows = testkit::rows(client).await?;
     let key = |row: &Item| ["pk", "sk"].map(|name| row[name].as_s().cloned().unwrap_or_default());
-    let rooms: BTreeSet<String> = rows.iter().map(key).map(|[pk, _]| pk).collect();
+    let of_rooms = rows.iter().map(key).filter(|[_, sk]| !sk.starts_with("room#"));
+    let rooms: BTreeSet<String> = of_rooms.map(|[pk, _]| pk).collect();
     for name in rooms {
         room(store, RoomName(name)).await?;
     }

@@ -27,7 +27,7 @@ static STORE: LazyLock<Store> = LazyLock::new(|| {
 });
 
 fuzz_target!(|body: &[u8]| {
-    let observation = Observation { delivery: "d", received_at: i64::MAX };
+    let observation = Observation { delivery: Some("d"), received_at: i64::MAX };
     for entry in DECODER.decode(body).into_iter().flatten() {
         if let Outcome::Event(event) = entry.outcome
             && let Ok(puts) = STORE.plan(&event, observation)

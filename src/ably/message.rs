@@ -113,7 +113,7 @@ fn outcome(
     let room = entry.room.clone().filter(|room| !room.0.is_empty());
     let room = room.ok_or_else(|| MessageError::EmptyRoom(path.to_string()))?;
     let serial = entry.serial.clone().ok_or_else(|| MessageError::NoSerial(path.to_string()))?;
-    let version = version(&wire, &serial, &path.member("version"))?;
+    let version = version(wire.version, wire.timestamp, &serial, &path.member("version"))?;
     let summary = summary(&wire, path)?;
     let Some(action) = action else {
         return Ok(Outcome::Event(ChatEvent::Reactions(SummaryOf {
@@ -157,8 +157,13 @@ fn chat_message(
 
 /// The version, with the defaults CHA-M4k6 and CHA-M4k7: an absent or empty `version.serial` is
 /// the message's own serial. A bare string is the form of Chat v3.
-fn version(wire: &WireMessage<'_>, serial: &Serial, path: &Path<'_>) -> Result<Version, Mistyped> {
-    let found = match wire.version {
+pub(super) fn version(
+    found: Option<&RawValue>,
+    timestamp: Option<i64>,
+    serial: &Serial,
+    path: &Path<'_>,
+) -> Result<Version, Mistyped> {
+    let found = match found {
         Some(raw) if json::kind(raw) == Kind::String => {
             WireVersion { serial: Some(json::read(raw, path)?), ..WireVersion::default() }
         }
@@ -167,7 +172,7 @@ fn version(wire: &WireMessage<'_>, serial: &Serial, path: &Path<'_>) -> Result<V
     let found_serial = found.serial.filter(|serial| !serial.is_empty()).map(Serial);
     Ok(Version {
         serial: found_serial.unwrap_or_else(|| serial.clone()),
-        timestamp: found.timestamp.or(wire.timestamp).unwrap_or(0),
+        timestamp: found.timestamp.or(timestamp).unwrap_or(0),
         client_id: found.client_id,
         description: found.description,
         metadata: object(found.metadata, &path.member("metadata"))?,
@@ -185,7 +190,10 @@ fn summary(wire: &WireMessage<'_>, path: &Path<'_>) -> Result<Option<Summary>, M
     wire.summary.map(|raw| summary::read(raw, &path.member("summary"))).transpose()
 }
 
-fn object(raw: Option<&RawValue>, path: &Path<'_>) -> Result<Option<JsonText>, Mistyped> {
+pub(super) fn object(
+    raw: Option<&RawValue>,
+    path: &Path<'_>,
+) -> Result<Option<JsonText>, Mistyped> {
     match raw {
         None => Ok(None),
         Some(raw) if json::kind(raw) == Kind::Object => Ok(Some(JsonText::from_raw(raw))),
@@ -193,7 +201,7 @@ fn object(raw: Option<&RawValue>, path: &Path<'_>) -> Result<Option<JsonText>, M
     }
 }
 
-fn read_or_default<'a, T: Default + Deserialize<'a>>(
+pub(super) fn read_or_default<'a, T: Default + Deserialize<'a>>(
     raw: Option<&'a RawValue>,
     path: &Path<'_>,
 ) -> Result<T, Mistyped> {

@@ -1,7 +1,8 @@
 //! Ably's wire formats: bytes in, chat events out. No AWS, no async, no clock.
 //!
 //! [`Decoder`] takes one delivered body, an enveloped event or a batch of them, and answers for each
-//! message in it on its own, so that a bad one never takes its neighbours down.
+//! message in it on its own, so that a bad one never takes its neighbours down. What Ably's REST API
+//! gives is read item by item.
 //!
 //! Formats: Ably docs "Outbound webhooks", "AWS Lambda integration" and Chat "Integrations".
 
@@ -12,7 +13,9 @@ mod envelope;
 mod error;
 mod json;
 mod message;
+mod meta;
 mod msgpack;
+mod rest;
 mod room;
 mod summary;
 mod webhook;
@@ -21,4 +24,7 @@ pub(crate) use encoding::BASE64;
 pub use encoding::{CipherKey, CipherKeyError};
 pub use envelope::{Decoder, Entry, Outcome, Skip, batch_of_one};
 pub use error::{MessageError, PayloadError};
+pub use meta::{Trouble, closed_room, trouble};
+pub use rest::{Fetched, annotation, chat_message, pub_sub_message};
+pub use room::{channel_of, of_channel};
 pub use webhook::{WebhookKeys, WebhookTokens};

@@ -10,7 +10,10 @@ const LEGACY_SUFFIX: &str = "::$chat::$chatMessages";
 
 /// The room behind a channel. Only the one suffix at the very end is taken off: a room may be
 /// called `a::$chat::b`, or even `x::$chat`.
-pub(super) fn of_channel(channel: &str) -> Result<RoomName, Skip> {
+///
+/// # Errors
+/// Why the channel is no room.
+pub fn of_channel(channel: &str) -> Result<RoomName, Skip> {
     if channel.starts_with('[') {
         return Err(Skip::Metachannel);
     }
@@ -18,6 +21,12 @@ pub(super) fn of_channel(channel: &str) -> Result<RoomName, Skip> {
         return Err(Skip::LegacyRoom);
     }
     channel.strip_suffix(SUFFIX).map(|room| RoomName(room.into())).ok_or(Skip::OtherChannel)
+}
+
+/// The channel behind a room.
+#[must_use]
+pub fn channel_of(room: &RoomName) -> String {
+    format!("{room}{SUFFIX}")
 }
 
 #[cfg(test)]

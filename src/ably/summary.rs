@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::ably::json::{self, Mistyped, Path};
-use crate::chat::{ClientIdCounts, ClientIdList, JsonText, Summary};
+use crate::chat::{ClientIdCounts, ClientIdList, JsonText, Reactions, Summary};
 
 /// Annotation types of the three Chat reaction types (Chat spec CHA-MR2).
 const UNIQUE: &str = "reaction:unique.v1";
@@ -75,6 +75,39 @@ pub(super) fn read(raw: &RawValue, path: &Path<'_>) -> Result<Summary, Mistyped>
         }
     }
     Ok(summary)
+}
+
+/// The same without the annotation types' names: `reactions` of a message of the Chat REST API (Chat
+/// spec, "Message" v4).
+#[derive(Deserialize)]
+struct RestReactions<'a> {
+    #[serde(borrow)]
+    unique: Option<&'a RawValue>,
+    #[serde(borrow)]
+    distinct: Option<&'a RawValue>,
+    #[serde(borrow)]
+    multiple: Option<&'a RawValue>,
+}
+
+/// Reads the reactions of a message of the Chat REST API; `None` if it names no type. Ably's SDKs take
+/// that for no reactions; an archive should not forget any for what was not said.
+pub(super) fn reactions(raw: &RawValue, path: &Path<'_>) -> Result<Option<Reactions>, Mistyped> {
+    let found: RestReactions<'_> = json::object(raw, path)?;
+    if let RestReactions { unique: None, distinct: None, multiple: None } = found {
+        return Ok(None);
+    }
+    let mut reactions = Reactions::default();
+    let unknown = |kind| Mistyped::new(&path.member(kind), "not of the known shape");
+    if let Some(raw) = found.unique {
+        fill::<WireList, _>(raw, &mut reactions.unique).ok_or_else(|| unknown("unique"))?;
+    }
+    if let Some(raw) = found.distinct {
+        fill::<WireList, _>(raw, &mut reactions.distinct).ok_or_else(|| unknown("distinct"))?;
+    }
+    if let Some(raw) = found.multiple {
+        fill::<WireCounts, _>(raw, &mut reactions.multiple).ok_or_else(|| unknown("multiple"))?;
+    }
+    Ok(Some(reactions))
 }
 
 /// Reads one reaction type, name by name.

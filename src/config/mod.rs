@@ -1,6 +1,8 @@
 //! Settings: the only reader of the environment, once, at start. All mistakes are reported
 //! together. The AWS SDK reads its own variables (`AWS_REGION`, `AWS_ENDPOINT_URL_DYNAMODB`, …).
 
+#[cfg(feature = "reconcile")]
+mod ably_rest;
 #[cfg(feature = "queue")]
 mod queue;
 
@@ -12,6 +14,8 @@ use regex_lite::Regex;
 use crate::ably::{CipherKey, WebhookKeys, WebhookTokens};
 use crate::secret::SecretSource;
 use crate::store::{ReactionClients, Reactions, Settings, Versions};
+#[cfg(feature = "reconcile")]
+pub use ably_rest::AblyRestConfig;
 #[cfg(feature = "queue")]
 pub use queue::QueueConfig;
 
@@ -24,6 +28,8 @@ pub struct Config {
     pub settings: Settings,
     /// `ROOM_FILTER`: store only rooms whose name this matches somewhere.
     pub room_filter: Option<Regex>,
+    /// `ROOM_INDEX`: note which rooms there are.
+    pub room_index: Switch,
     /// `ABLY_APP_ID`: refuse events of other Ably apps.
     pub ably_app_id: Option<String>,
     /// `CIPHER_KEY`: decrypts encrypted messages.
@@ -39,6 +45,16 @@ pub struct Config {
     /// `SSL_CERT_FILE` or `SSL_CERT_DIR` is set: trust what is in there instead of the built-in
     /// Amazon roots.
     pub platform_roots: bool,
+}
+
+/// Whether something is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Switch {
+    /// It is.
+    #[default]
+    On,
+    /// It is not.
+    Off,
 }
 
 /// Every mistake in the settings.
@@ -83,6 +99,7 @@ impl Config {
             room_filter: reader.parsed("ROOM_FILTER", |text| {
                 Regex::new(text).map_err(|error| format!("not a regular expression: {error}"))
             }),
+            room_index: reader.choice("ROOM_INDEX"),
             ably_app_id: reader.text("ABLY_APP_ID"),
             cipher_key: reader.parsed("CIPHER_KEY", |text| {
                 CipherKey::from_base64(text).map_err(|error| error.to_string())
@@ -185,6 +202,7 @@ macro_rules! words {
 
 words!(Versions, "both" => Self::Both, "latest" => Self::Latest, "all" => Self::All);
 words!(Reactions, "latest" => Self::Latest, "snapshots" => Self::Snapshots, "none" => Self::None);
+words!(Switch, "on" => Self::On, "off" => Self::Off);
 words!(ReactionClients, "ids" => Self::Ids, "totals" => Self::Totals);
 
 #[cfg(test)]
@@ -215,6 +233,7 @@ mod tests {
             ("REACTION_CLIENTS", "names"),
             ("RETENTION_DAYS", "0"),
             ("ROOM_FILTER", "("),
+            ("ROOM_INDEX", "no"),
             ("CIPHER_KEY", "c2hvcnQ="),
             ("WEBHOOK_KEYS", "app.key"),
             ("WEBHOOK_TOKEN", "arn:aws:s3:::bucket"),
@@ -228,6 +247,7 @@ mod tests {
             "REACTION_CLIENTS: expected one of ids, totals",
             "RETENTION_DAYS: expected a whole number of days from 1 to 36500",
             "ROOM_FILTER: not a regular expression",
+            "ROOM_INDEX: expected one of on, off",
             "CIPHER_KEY: 5 bytes once decoded",
             "WEBHOOK_KEYS: expected Ably API keys, APPID.KEYID:SECRET",
             "WEBHOOK_TOKEN: an ARN, but neither of an SSM parameter nor",
@@ -235,7 +255,7 @@ mod tests {
         ] {
             assert!(mistakes.iter().any(|m| m.starts_with(name)), "{name} in {mistakes:?}");
         }
-        assert_eq!(mistakes.len(), 10);
+        assert_eq!(mistakes.len(), 11);
     }
 
     #[test]

@@ -48,6 +48,35 @@ impl Metrics {
             tracing::warn!(%error, "metrics not written");
         }
     }
+
+    /// Writes counts of another function's, by name.
+    #[cfg(feature = "reconcile")]
+    pub(crate) fn counts(&self, function_name: &str, counts: &[(&'static str, u64)], now: i64) {
+        let line = Counts { function_name, counts, now };
+        let mut emf = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Err(error) = emf.format(&line, &mut stdout().lock()) {
+            tracing::warn!(%error, "metrics not written");
+        }
+    }
+}
+
+#[cfg(feature = "reconcile")]
+struct Counts<'a> {
+    function_name: &'a str,
+    counts: &'a [(&'static str, u64)],
+    now: i64,
+}
+
+#[cfg(feature = "reconcile")]
+impl Entry for Counts<'_> {
+    fn write<'a>(&'a self, writer: &mut impl EntryWriter<'a>) {
+        let since_epoch = Duration::from_millis(u64::try_from(self.now).unwrap_or(0));
+        writer.timestamp(UNIX_EPOCH + since_epoch);
+        writer.value(FUNCTION_NAME, self.function_name);
+        for (name, count) in self.counts {
+            writer.value(*name, count);
+        }
+    }
 }
 
 /// How many messages of a record came to some end.

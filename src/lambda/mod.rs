@@ -21,10 +21,10 @@ pub use metrics::Metrics;
 pub use records::{BatchItemFailure, BatchItemFailures};
 
 use crate::delivery::{Delivery, Fate, Outcome};
-use crate::failure_queue::FailureQueue;
 use crate::ingest::Report;
 use crate::intake::{Intake, Occasion};
-use crate::{clock::now, logs};
+use crate::sqs::SqsQueue;
+use crate::{logs, time::now};
 use event::Source;
 
 /// Kept back from the invocation's time to answer in.
@@ -83,7 +83,7 @@ impl Function {
                 whole(outcomes).map(Answer::Report)
             }
             Source::Records(event) => {
-                let failure_queue = self.intake.failure_queue.as_ref().map(FailureQueue::name);
+                let failure_queue = self.intake.failure_queue.as_ref().map(SqsQueue::name);
                 let records = records::read(event, received_at, failure_queue);
                 let records = records.map_err(|reason| self.refuse(&call, &reason))?;
                 let deliveries: Vec<_> = records.iter().map(|record| &record.delivery).collect();

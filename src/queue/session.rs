@@ -16,13 +16,13 @@ use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Connection, ConnectionProperties, Consumer as Deliveries, ErrorKind};
 use tokio::time::Instant;
 
-use crate::clock::now;
 use crate::delivery::{self, Delivery, Fate, IfRefused, Order, Outcome};
 use crate::ingest::ErrorType;
 use crate::intake::Occasion;
 use crate::logs;
 use crate::queue::status::Told;
 use crate::queue::{Consumer, QueueName, pauses};
+use crate::time::now;
 
 /// How long the messages of one batch may take to be stored: what cannot be by then is given back.
 /// A shutdown waits no longer.

@@ -16,8 +16,8 @@ use prometheus_client::registry::Registry;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::clock::now;
 use crate::delivery::{Fate, Outcome};
+use crate::time::now;
 
 /// The content type of what `/metrics` answers.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

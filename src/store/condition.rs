@@ -19,6 +19,8 @@ pub enum Condition {
     /// There is none, or an older version, or the same and it did not arrive later: Ably gives
     /// nothing else that orders two summaries of one version.
     NotOlder(Serial, i64),
+    /// There is none, or no newer version: what Ably's REST API says of a version wins.
+    NotNewer(Serial),
 }
 
 type Expression = (&'static str, HashMap<String, String>, Option<HashMap<String, AttributeValue>>);
@@ -37,6 +39,9 @@ impl Condition {
                 ("attribute_not_exists(#pk) OR #version.#serial < :serial", serial, None)
             }
             Self::NotOlder(serial, received_at) => (NOT_OLDER, serial, Some(received_at)),
+            Self::NotNewer(serial) => {
+                ("attribute_not_exists(#pk) OR #version.#serial <= :serial", serial, None)
+            }
         };
         names.insert("#version".into(), "version".into());
         names.insert("#serial".into(), "serial".into());
@@ -60,8 +65,8 @@ impl Condition {
             }
             (Self::Absent, _) => false,
             (_, Self::Absent) => true,
-            // Rows of one key have conditions of one kind, but for `Absent`.
-            (Self::Newer(_), Self::NotOlder(..)) | (Self::NotOlder(..), Self::Newer(_)) => false,
+            // Rows of one key have conditions of one kind, but for `Absent`; replacements are not folded.
+            (Self::Newer(_) | Self::NotOlder(..) | Self::NotNewer(_), _) => false,
         }
     }
 }

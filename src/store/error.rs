@@ -55,6 +55,10 @@ impl StoreError {
         Self { action, table: table.into(), detail, is_retryable: true }
     }
 
+    pub(super) fn local(action: &'static str, table: &str, detail: String) -> Self {
+        Self { action, table: table.into(), detail, is_retryable: false }
+    }
+
     pub(super) fn unreadable(table: &str, sort_key: &str, reason: &str) -> Self {
         let detail = format!("the row {sort_key:?} is not one of this program's: {reason}");
         Self { action: "dynamodb:Query", table: table.into(), detail, is_retryable: false }

@@ -8,9 +8,10 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::Value;
 
 use crate::chat::{
-    Action, ChatMessage, ClientIdCounts, ClientIdList, Data, JsonText, RawData, Reactions,
-    RoomName, Serial, Summary, SummaryOf, Version,
+    Action, Annotation, ChatMessage, ClientIdCounts, ClientIdList, Data, JsonText, RawData,
+    Reactions, RoomName, Serial, Summary, SummaryOf, Version,
 };
+use crate::store::archive::ReactionsRow;
 use crate::store::attribute;
 use crate::store::key;
 
@@ -23,6 +24,9 @@ pub(super) const MAX_BYTES: usize = 400 * 1_024;
 pub(super) const KEY_NAME_BYTES: usize = key::PK.len() + key::SK.len();
 /// When a summary arrived, in ms since the epoch.
 pub(super) const RECEIVED_AT: &str = "receivedAt";
+/// How many versions Ably had of the message when they were last compared: on the row of the version
+/// that was the latest then.
+pub(super) const VERSION_COUNT: &str = "versionCount";
 /// Room for the attributes that are added to an item once it is built: the key, `expiresAt` and
 /// `receivedAt`.
 const SPARE_BYTES: usize = 4 * 1_024;
@@ -232,6 +236,42 @@ pub(super) fn to_summary(item: &Item) -> Result<(Serial, Summary), Unreadable> {
         None => BTreeMap::new(),
     };
     Ok((serial, Summary { reactions, annotations }))
+}
+
+/// Reads a row of current reactions back: the message it belongs to, and the row.
+pub(super) fn to_reactions_row(item: &Item) -> Result<(Serial, ReactionsRow), Unreadable> {
+    let (serial, summary) = to_summary(item)?;
+    let version = Serial(string(map(item, "version")?, "serial")?.into());
+    let received_at = item.get(RECEIVED_AT).map(|_| integer(item, RECEIVED_AT)).transpose()?;
+    Ok((serial, ReactionsRow { version, received_at, summary }))
+}
+
+/// Reads of an annotation's row which it is: serials of message and annotation.
+pub(super) fn to_annotation_key(item: &Item) -> Result<(Serial, Serial), Unreadable> {
+    Ok((Serial(string(item, "messageSerial")?.into()), Serial(string(item, "serial")?.into())))
+}
+
+/// An annotation's attributes.
+pub(super) fn of_annotation(annotation: &Annotation) -> Item {
+    let action = if annotation.is_delete { "annotation.delete" } else { "annotation.create" };
+    let mut item = Item::from([
+        ("messageSerial".into(), text(annotation.message.as_str())),
+        ("serial".into(), text(annotation.serial.as_str())),
+        ("type".into(), text(&annotation.kind)),
+        ("action".into(), text(action)),
+        ("timestamp".into(), number(annotation.timestamp)),
+    ]);
+    put_text(&mut item, "name", annotation.name.as_deref());
+    put_text(&mut item, "clientId", annotation.client_id.as_deref());
+    put_text(&mut item, "userClaim", annotation.user_claim.as_deref());
+    put_text(&mut item, "encoding", annotation.encoding.as_deref());
+    if let Some(count) = annotation.count {
+        item.insert("count".into(), AttributeValue::N(count.to_string()));
+    }
+    if let Some(data) = &annotation.data {
+        put_object(&mut item, "data", data, Maps::Native, 0);
+    }
+    item
 }
 
 fn reactions_from(json: &JsonText) -> Option<Reactions> {

@@ -2,6 +2,7 @@
 //! two rooms can meet; a sort key holds serials, which are kept free of its separator.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use sha2::{Digest, Sha256};
 
 use crate::chat::{RoomName, Serial};
 use crate::store::error::Unstorable;
@@ -57,6 +58,33 @@ impl Key {
         Self::new(room, Kind::Snapshot, &[plain(serial)?, delivery])
     }
 
+    /// One annotation of a message.
+    pub(super) fn reaction(
+        room: &RoomName,
+        serial: &Serial,
+        annotation: &Serial,
+    ) -> Result<Self, Unstorable> {
+        Self::new(room, Kind::Reaction, &[plain(serial)?, plain(annotation)?])
+    }
+
+    /// What is known about a room as a whole; `part` holds no separator of a name's.
+    pub(super) fn document(room: &RoomName, kind: Kind, part: &str) -> Result<Self, Unstorable> {
+        Self::new(room, kind, &[part])
+    }
+
+    /// That a room was seen on a day (`2026-11-22`). A real room may be called as the partition is: its
+    /// rows have sort keys of other kinds. A name that no sort key could hold is given by its digest.
+    pub(super) fn seen_room(room: &RoomName, day: &str) -> Self {
+        let pk = format!("rooms{SEPARATOR}{day}");
+        let mut sk = format!("{}{SEPARATOR}{room}", Kind::Room.word());
+        if sk.len() > MAX_SK_BYTES {
+            let digest = Sha256::digest(&room.0);
+            let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            sk = format!("{}{SEPARATOR}{SEPARATOR}{digest}", Kind::Room.word());
+        }
+        Self { pk, sk }
+    }
+
     fn new(room: &RoomName, kind: Kind, parts: &[&str]) -> Result<Self, Unstorable> {
         let mut sk = kind.word().to_owned();
         for part in parts {
@@ -95,6 +123,11 @@ pub(super) enum Kind {
     Version,
     Reactions,
     Snapshot,
+    Reaction,
+    Receipt,
+    Checkpoint,
+    State,
+    Room,
 }
 
 impl Kind {
@@ -104,6 +137,11 @@ impl Kind {
             Self::Version => "version",
             Self::Reactions => "reactions",
             Self::Snapshot => "snapshot",
+            Self::Reaction => "reaction",
+            Self::Receipt => "receipt",
+            Self::Checkpoint => "checkpoint",
+            Self::State => "state",
+            Self::Room => "room",
         }
     }
 
@@ -150,6 +188,16 @@ mod tests {
         assert_eq!(sk(Key::version(&room, &one, &two)), "version#1-0@x:000#2-0@x:000");
         assert_eq!(sk(Key::reactions(&room, &one)), "reactions#1-0@x:000");
         assert_eq!(sk(Key::snapshot(&room, &one, "a#b.0")), "snapshot#1-0@x:000#a#b.0");
+        assert_eq!(sk(Key::reaction(&room, &one, &two)), "reaction#1-0@x:000#2-0@x:000");
+    }
+
+    #[test]
+    fn seen_rooms_have_keys_of_their_own() {
+        let key = |name: &str| Key::seen_room(&room(name), "2026-11-22");
+        assert_eq!((key("a#b").pk, key("a#b").sk), ("rooms#2026-11-22".into(), "room#a#b".into()));
+        let (long, longer) = (key(&"r".repeat(1_019)), key(&"r".repeat(1_020)));
+        assert_eq!(long.sk.len(), MAX_SK_BYTES);
+        assert!(longer.sk.starts_with("room##") && longer.sk.len() == 6 + 64);
     }
 
     #[test]

@@ -8,19 +8,27 @@
 //! | one version of a message | room name | `version#<serial>#<version.serial>` | none there |
 //! | current reactions of a message | room name | `reactions#<serial>` | none there, or not a newer one |
 //! | reaction snapshot | room name | `snapshot#<serial>#<delivery id>` | none there |
+//! | one reaction of one client | room name | `reaction#<serial>#<annotation serial>` | none there |
+//! | receipt, checkpoint, state | room name | `receipt#…`, `checkpoint#…`, `state#…` | always |
+//! | a room was seen on a day | `rooms#<day>` | `room#<room name>` | seen later |
 
+mod archive;
 mod attribute;
 mod condition;
+mod document;
 mod error;
 mod item;
 mod key;
 mod page;
 mod plan;
+mod rooms;
 
 use aws_sdk_dynamodb::Client;
 use tokio::time::Instant;
 
+pub use archive::{Archived, ReactionsRow, VersionRow, VersionsDigest, differences, hex};
 pub use condition::Condition;
+pub use document::Document;
 pub use error::{StoreError, Unstorable};
 pub use key::Key;
 pub use page::{Direction, Page, PageRequest, Start, StoredMessage};
@@ -95,6 +103,12 @@ impl Store {
     #[must_use]
     pub fn new(client: Client, table: impl Into<String>, settings: Settings) -> Self {
         Self { client, table: table.into(), settings }
+    }
+
+    /// What is stored.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        self.settings
     }
 
     /// Writes one row if its condition holds. The SDK retries what may pass, until `deadline`.

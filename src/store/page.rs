@@ -153,7 +153,7 @@ impl Store {
         let mut versions: BTreeMap<Serial, ChatMessage> = BTreeMap::new();
         for kind in [Kind::Message, Kind::Version] {
             let bounds = (kind.from(serial), kind.after(serial));
-            let items = self.items(room, bounds, Direction::OldestFirst, None);
+            let items = self.items(room, bounds, Direction::OldestFirst, None, false);
             let mut rows = Rows { store: self, items, head: None, skipped: None };
             while let Some(message) = rows.next_of(serial).await? {
                 versions.insert(message.version.serial.clone(), message);
@@ -174,7 +174,7 @@ impl Store {
             return Ok(summaries);
         };
         let bounds = (Kind::Reactions.from(first), Kind::Reactions.from(last));
-        let mut items = self.items(room, bounds, Direction::OldestFirst, None);
+        let mut items = self.items(room, bounds, Direction::OldestFirst, None, false);
         while let Some(item) = items.next().await {
             let item = item.map_err(|error| self.unread(&error))?;
             let (serial, summary) =
@@ -198,17 +198,19 @@ impl Store {
             }
         }
         let page_size = request.limit.saturating_add(1).clamp(1, MAX_PAGE_SIZE);
-        let items = self.items(&request.room, (low, high), request.direction, Some(page_size));
+        let items =
+            self.items(&request.room, (low, high), request.direction, Some(page_size), false);
         Rows { store: self, items, head: None, skipped }
     }
 
     /// The items of a room whose sort key lies within `bounds`, both included, page after page.
-    fn items(
+    pub(super) fn items(
         &self,
         room: &RoomName,
         bounds: (String, String),
         direction: Direction,
         page_size: Option<usize>,
+        is_consistent: bool,
     ) -> Items {
         let (low, high) = bounds;
         let query = self
@@ -221,23 +223,24 @@ impl Store {
             .expression_attribute_values(":pk", AttributeValue::S(room.0.clone()))
             .expression_attribute_values(":low", AttributeValue::S(low))
             .expression_attribute_values(":high", AttributeValue::S(high))
-            .scan_index_forward(direction == Direction::OldestFirst);
+            .scan_index_forward(direction == Direction::OldestFirst)
+            .consistent_read(is_consistent);
         let page_size = page_size.and_then(|size| i32::try_from(size).ok());
         query.set_limit(page_size).into_paginator().items().send()
     }
 
-    fn unread(&self, error: &SdkError) -> StoreError {
+    pub(super) fn unread(&self, error: &SdkError) -> StoreError {
         StoreError::from_sdk("dynamodb:Query", &self.table, error)
     }
 
-    fn unreadable(&self, item: &Item, reason: &str) -> StoreError {
+    pub(super) fn unreadable(&self, item: &Item, reason: &str) -> StoreError {
         let sort_key = item.get(key::SK).and_then(|value| value.as_s().ok());
         StoreError::unreadable(&self.table, sort_key.map_or("", String::as_str), reason)
     }
 }
 
 type SdkError = aws_sdk_dynamodb::error::SdkError<QueryError>;
-type Items = PaginationStream<Result<Item, SdkError>>;
+pub(super) type Items = PaginationStream<Result<Item, SdkError>>;
 
 /// Message versions in order, read ahead by one.
 struct Rows<'a> {

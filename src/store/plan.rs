@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use crate::chat::{ChatEvent, ChatMessage, Summary, SummaryOf};
+use crate::chat::{Annotation, ChatEvent, ChatMessage, Summary, SummaryOf};
 use crate::store::condition::Condition;
 use crate::store::error::Unstorable;
 use crate::store::item::{self, Item};
@@ -28,6 +28,21 @@ impl Put {
         }
     }
 
+    /// Notes on a version's row that the message has so many versions up to it, and the table will have
+    /// all of them.
+    #[must_use]
+    pub fn settled(mut self, count: usize) -> Self {
+        self.item.insert(item::VERSION_COUNT.into(), AttributeValue::N(count.to_string()));
+        self
+    }
+
+    /// DynamoDB's write units: one for each KB begun.
+    #[must_use]
+    pub fn write_units(&self) -> u64 {
+        let bytes = item::size(&self.item) + self.key.pk.len() + self.key.sk.len();
+        (bytes + item::KEY_NAME_BYTES).div_ceil(1_024) as u64
+    }
+
     pub(super) fn into_item(self) -> Item {
         let mut item = self.item;
         item.extend(self.key.attributes());
@@ -38,8 +53,9 @@ impl Put {
 /// How an event came in.
 #[derive(Clone, Copy, Debug)]
 pub struct Observation<'a> {
-    /// What the event source repeats when it redelivers the event; part of a snapshot's key.
-    pub delivery: &'a str,
+    /// What the event source repeats when it redelivers the event; part of a snapshot's key. `None` if
+    /// the summary did not arrive but was asked for: it is no snapshot.
+    pub delivery: Option<&'a str>,
     /// When it arrived: ms since the epoch.
     pub received_at: i64,
 }
@@ -68,6 +84,41 @@ impl Store {
                 reactions(self.settings, summary, condition, observation)
             }
         }
+    }
+
+    /// The puts by which a version replaces another record of the same one; `with_latest` if that is in
+    /// the row of the latest version too.
+    ///
+    /// # Errors
+    /// When DynamoDB cannot hold one of the rows.
+    pub fn plan_replacement(
+        &self,
+        message: &ChatMessage,
+        with_latest: bool,
+        observation: Observation<'_>,
+    ) -> Result<Vec<Put>, Unstorable> {
+        let mut puts = versions(self.settings, message, observation)?;
+        puts.retain(|put| with_latest || put.condition == Condition::Absent);
+        for put in &mut puts {
+            put.condition = Condition::NotNewer(message.version.serial.clone());
+        }
+        Ok(puts)
+    }
+
+    /// The put for an annotation of a message that was created at `timestamp` (ms since the epoch).
+    ///
+    /// # Errors
+    /// When DynamoDB cannot hold the row.
+    pub fn plan_annotation(
+        &self,
+        annotation: &Annotation,
+        timestamp: i64,
+        observation: Observation<'_>,
+    ) -> Result<Put, Unstorable> {
+        let mut item = item::of_annotation(annotation);
+        expire(&mut item, self.settings, timestamp, observation);
+        let key = Key::reaction(&annotation.room, &annotation.message, &annotation.serial)?;
+        Put::new(key, Condition::Absent, item)
     }
 
     /// Whether reaction summaries are stored at all.
@@ -127,10 +178,10 @@ fn reactions(
     expire(&mut item, settings, summary.timestamp, observation);
     let (room, serial) = (&summary.room, &summary.serial);
     let mut puts = Vec::new();
-    if settings.reactions == Reactions::Snapshots {
+    if let (Reactions::Snapshots, Some(delivery)) = (settings.reactions, observation.delivery) {
         let mut item = item.clone();
         item::mark_received(&mut item, observation.received_at);
-        let key = Key::snapshot(room, serial, observation.delivery)?;
+        let key = Key::snapshot(room, serial, delivery)?;
         puts.push(Put::new(key, Condition::Absent, item)?);
     }
     if matches!(condition, Condition::NotOlder(..)) {

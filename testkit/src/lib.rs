@@ -1,8 +1,9 @@
 //! What the exporter is tested, run and measured against, none of it part of the exporter: a real
 //! DynamoDB engine with the template's own table ([`Engine`]), the Lambda Runtime API
 //! ([`RuntimeApi`]) with the built function under it ([`FunctionProcess`]), what else it asks of AWS
-//! ([`Services`]), a RabbitMQ ([`Broker`]), and a proxy that fails as networks and services do ([`FaultProxy`]).
+//! ([`Services`]) and of Ably ([`Ably`]), a RabbitMQ ([`Broker`]), and a proxy that fails as networks and services do ([`FaultProxy`]).
 
+mod ably;
 mod broker;
 mod engine;
 mod fault_proxy;
@@ -11,6 +12,7 @@ mod runtime_api;
 mod services;
 pub mod template;
 
+pub use ably::{Ably, Behaviour};
 pub use broker::{Broker, Depth};
 pub use engine::{Engine, Item, client, env, rows};
 pub use fault_proxy::{Fault, FaultProxy};

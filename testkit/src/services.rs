@@ -1,4 +1,5 @@
-//! What the function asks of AWS beside DynamoDB: `SendMessage` of SQS, `GetParameter` of SSM and
+//! What the function asks of AWS beside DynamoDB: `SendMessage` and `SendMessageBatch`
+//! of SQS, `GetParameter` of SSM and
 //! `GetSecretValue` of Secrets Manager, in the SDKs' JSON protocols, with SQS's limits on messages.
 
 use std::collections::HashMap;
@@ -21,6 +22,8 @@ const MAX_MESSAGE_BYTES: usize = 1_048_576;
 struct Shared {
     /// The queue's messages.
     messages: Mutex<Vec<String>>,
+    /// How long each is held back, in seconds.
+    delays: Mutex<Vec<i64>>,
     /// Whether the queue refuses messages.
     is_queue_down: Mutex<bool>,
     /// Secrets and parameters by ARN, and how often they were asked for.
@@ -78,6 +81,12 @@ impl Services {
         lock(&self.shared.messages).clone()
     }
 
+    /// How long each message is held back, in seconds.
+    #[must_use]
+    pub fn delays(&self) -> Vec<i64> {
+        lock(&self.shared.delays).clone()
+    }
+
     /// Whether the queue refuses messages from now on.
     pub fn set_queue_down(&self, is_down: bool) {
         *lock(&self.shared.is_queue_down) = is_down;
@@ -112,6 +121,19 @@ async fn answer(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Byt
     };
     match target {
         Some("AmazonSQS.SendMessage") => send(&shared, &request),
+        Some("AmazonSQS.SendMessageBatch") => {
+            let entries = request["Entries"].as_array().cloned().unwrap_or_default();
+            let id = |entry: &Value| json!({"Id": entry["Id"], "MessageId": "m", "MD5OfMessageBody": "0"});
+            let sent: Vec<Value> = entries.iter().map(id).collect();
+            match entries.len() {
+                1..=10
+                    if entries.iter().all(|entry| send(&shared, entry).status().is_success()) =>
+                {
+                    ok(&json!({"Successful": sent, "Failed": []}))
+                }
+                _ => error("InternalError"),
+            }
+        }
         Some("AmazonSSM.GetParameter") => match read(&shared, &request["Name"]) {
             // A SecureString comes encrypted unless it is asked for in the clear.
             Some(value) if request["WithDecryption"] == true => {
@@ -142,6 +164,7 @@ fn send(shared: &Shared, request: &Value) -> Response {
     if text.len() > MAX_MESSAGE_BYTES {
         return error("InvalidParameterValueException");
     }
+    lock(&shared.delays).push(request["DelaySeconds"].as_i64().unwrap_or(0));
     let mut messages = lock(&shared.messages);
     messages.push(text.into());
     ok(&json!({"MessageId": format!("message-{}", messages.len())}))

@@ -51,10 +51,10 @@ impl Template {
         text(&self.table()["TimeToLiveSpecification"]["AttributeName"])
     }
 
-    /// Names of the environment variables that the function is given.
+    /// Names of the environment variables that a function is given.
     #[must_use]
-    pub fn variables(&self) -> Vec<&str> {
-        let function = &self.0["Resources"]["Exporter"]["Properties"];
+    pub fn variables(&self, function: &str) -> Vec<&str> {
+        let function = &self.0["Resources"][function]["Properties"];
         let variables = function["Environment"]["Variables"].as_mapping();
         variables.expect("the function has variables").keys().map(text).collect()
     }
@@ -71,6 +71,14 @@ impl Template {
     #[must_use]
     pub fn default_of(&self, parameter: &str) -> &str {
         text(&self.0["Parameters"][parameter]["Default"])
+    }
+
+    /// Whether a function's queue is told which records failed.
+    #[must_use]
+    pub fn event_response_types(&self, function: &str, event: &str) -> Vec<&str> {
+        let events = &self.0["Resources"][function]["Properties"]["Events"];
+        let types = &events[event]["Properties"]["FunctionResponseTypes"];
+        types.as_sequence().into_iter().flatten().map(text).collect()
     }
 
     /// `FunctionResponseTypes` of an event source mapping.

@@ -10,7 +10,9 @@ pub const TIMEOUT: Duration = Duration::from_secs(30);
 
 pub fn spawn(api: &RuntimeApi, env: &[(String, String)], more: &[(&str, &str)]) -> FunctionProcess {
     let more = more.iter().map(|(name, value)| ((*name).into(), (*value).into()));
-    let env: Vec<_> = env.iter().cloned().chain(more).collect();
+    // Notes of rooms have tests of their own, and would be in the way of those that count rows.
+    let quiet = [("ROOM_INDEX".to_owned(), "off".to_owned())];
+    let env: Vec<_> = env.iter().cloned().chain(quiet).chain(more).collect();
     FunctionProcess::spawn(Path::new(BINARY), api, &env)
 }
 

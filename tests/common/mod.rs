@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
 pub mod function;
+pub mod history;
 pub mod sources;
 
 use std::collections::BTreeMap;
@@ -280,7 +281,7 @@ impl Model {
 /// An ingest into the engine.
 pub fn ingest(engine: &Engine, settings: Settings) -> Ingest {
     let store = Store::new(engine.client(), Engine::TABLE, settings);
-    Ingest { decoder: Decoder::default(), store, room_filter: None }
+    Ingest { decoder: Decoder::default(), store, room_filter: None, room_index: None }
 }
 
 /// Ingests one body as one record.

@@ -1,0 +1,185 @@
+//! Finds what Ably did not deliver, and mends it: walks Ably's history of a room, compares each page with
+//! the table, writes what is absent through the same [`crate::ingest`] and conditions as live data, and
+//! leaves a receipt.
+
+mod compare;
+mod receipt;
+mod rooms;
+mod stop;
+mod walk;
+
+use tokio::sync::Semaphore;
+
+pub use compare::{Finding, Gap};
+pub use receipt::{PageReceipt, Receipt, Tally, Window, verify};
+pub use rooms::{active_rooms, last_receipt, stored_rooms};
+pub use stop::Stop;
+
+use crate::chat::{RoomName, Serial};
+use crate::ingest::Ingest;
+use crate::rest::{AblyRest, RestError};
+use crate::store::{Direction, Document, StoreError};
+use walk::Walk;
+
+/// Pages that are written at once, of all rooms.
+const WRITERS: usize = 2;
+
+/// What of the gaps found a walk writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repair {
+    /// Nothing: it compares.
+    Nothing,
+    /// What is missing or older, and reactions.
+    Missing,
+    /// Also what is different: Ably's record wins.
+    All,
+}
+
+impl Repair {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Nothing => "compare",
+            Self::Missing => "fill",
+            Self::All => "repair",
+        }
+    }
+}
+
+/// Walks rooms.
+#[derive(Debug)]
+pub struct Backfill {
+    rest: AblyRest,
+    ingest: Ingest,
+    /// What is written.
+    pub repair: Repair,
+    /// Whether anything is written at all, receipts and checkpoints included.
+    pub is_executed: bool,
+    /// Whether individual reactions are fetched too.
+    pub annotations: bool,
+    /// Whether a window without messages gets a receipt as well.
+    pub leaves_empty_receipts: bool,
+    /// Asks walks to stop.
+    pub stop: Stop,
+    writes: Semaphore,
+}
+
+/// Is told what a walk finds.
+pub trait Report: Send + Sync {
+    /// The table falls short of Ably.
+    fn finding(&self, room: &RoomName, finding: &Finding);
+    /// A message could not be read or stored. There will be no receipt.
+    fn failed(&self, room: &RoomName, serial: Option<&Serial>, reason: &str);
+    /// So much more is done.
+    fn progress(&self, room: &RoomName, done: &Tally);
+}
+
+/// What a walk came to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Walked {
+    /// Counts, from where the walk went on.
+    pub tally: Tally,
+    /// What was left of it; none if it failed or was stopped.
+    pub receipts: Vec<Receipt>,
+    /// DynamoDB write units of the receipts.
+    pub receipt_units: u64,
+    /// Messages that could not be read or stored.
+    pub failures: u64,
+    /// Whether it was stopped; it goes on from its checkpoint next time.
+    pub is_stopped: bool,
+}
+
+/// A walk ended early.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Failure {
+    /// Why.
+    pub reason: String,
+    /// Whether other rooms would fail by it too.
+    pub is_fatal: bool,
+}
+
+impl Failure {
+    fn of(reason: &str) -> Self {
+        Self { reason: reason.into(), is_fatal: false }
+    }
+}
+
+impl From<RestError> for Failure {
+    fn from(error: RestError) -> Self {
+        Self { reason: error.to_string(), is_fatal: error.is_of_key() }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self { reason: error.to_string(), is_fatal: false }
+    }
+}
+
+impl Backfill {
+    /// A backfill through this client into this ingest's table that writes nothing yet.
+    #[must_use]
+    pub fn new(rest: AblyRest, ingest: Ingest, stop: Stop) -> Self {
+        let (repair, writes) = (Repair::Nothing, Semaphore::new(WRITERS));
+        Self {
+            rest,
+            ingest,
+            repair,
+            is_executed: false,
+            annotations: false,
+            leaves_empty_receipts: true,
+            stop,
+            writes,
+        }
+    }
+
+    /// The client.
+    #[must_use]
+    pub fn rest(&self) -> &AblyRest {
+        &self.rest
+    }
+
+    /// The way into the table.
+    #[must_use]
+    pub fn ingest(&self) -> &Ingest {
+        &self.ingest
+    }
+
+    /// Walks a room's window, or what of it comes after the checkpoint of an earlier walk that was
+    /// stopped. Checkpoints are told apart by `origin`, in ms since the epoch: where the window began, for
+    /// whoever asked for it, before part of it was done.
+    ///
+    /// # Errors
+    /// When Ably or the table could not be asked. What was done so far, is done.
+    pub async fn walk(
+        &self,
+        room: &RoomName,
+        (window, origin): (Window, i64),
+        report: &dyn Report,
+    ) -> Result<Walked, Failure> {
+        let checkpoint = format!("{origin:015}#{}", self.repair.word());
+        Walk { backfill: self, room, checkpoint, report }.run(self.within_retention(window)).await
+    }
+
+    /// Where a window begins that continues what complete receipts cover from `from` on.
+    ///
+    /// # Errors
+    /// When the table could not be read.
+    pub async fn covered_until(&self, room: &RoomName, from: i64) -> Result<i64, StoreError> {
+        let all = (Direction::OldestFirst, None);
+        let receipts = self.ingest.store.documents::<Receipt>(room, Document::Receipt, all).await?;
+        let complete = receipts.into_iter().flatten().filter(Receipt::is_complete);
+        Ok(complete.fold(from, |position, receipt| match receipt.from <= position {
+            true => position.max(receipt.until),
+            false => position,
+        }))
+    }
+
+    /// What `RETENTION_DAYS` lets expire is no gap.
+    #[must_use]
+    pub fn within_retention(&self, window: Window) -> Window {
+        let days = self.ingest.store.settings().retention_days;
+        let oldest = days.map_or(0, |days| crate::time::now() - i64::from(days) * 86_400_000);
+        Window { from: window.from.max(oldest), ..window }
+    }
+}

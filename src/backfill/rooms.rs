@@ -1,0 +1,75 @@
+//! Where the rooms to walk come from. Ably has no list of all the rooms there ever were.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::ably;
+use crate::backfill::receipt::{Receipt, Window};
+use crate::chat::RoomName;
+use crate::rest::{AblyRest, RestError};
+use crate::store::{Direction, Document, Store, StoreError};
+
+const MS_PER_DAY: i64 = 86_400_000;
+/// A year: what Ably keeps at most, on request.
+const MOST_DAYS: i64 = 366;
+/// Receipts looked at for the last one; those of walks of odd windows may lie between.
+const RECENT: usize = 20;
+
+/// The rooms whose channels are active at Ably now. Rooms nobody is in are not among them.
+///
+/// # Errors
+/// When Ably does not list them.
+pub async fn active_rooms(rest: &AblyRest) -> Result<BTreeSet<RoomName>, RestError> {
+    let mut rooms = BTreeSet::new();
+    let mut query = Some("limit=1000&by=id".to_owned());
+    while let Some(asked) = query {
+        let page = rest.channels(&asked).await?;
+        rooms.extend(page.items.iter().filter_map(|item| room_of(item)));
+        query = page.next.filter(|next| *next != asked);
+    }
+    Ok(rooms)
+}
+
+/// A channel is listed by its id, or as an object that holds it.
+fn room_of(item: &RawValue) -> Option<RoomName> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Channel {
+        Id(String),
+        Details {
+            #[serde(alias = "channelId", alias = "id")]
+            name: String,
+        },
+    }
+    let channel: Channel = serde_json::from_str(item.get()).ok()?;
+    let (Channel::Id(name) | Channel::Details { name }) = channel;
+    ably::of_channel(&name).ok()
+}
+
+/// The rooms that the exporter stored something of in the days of a window: those of the table's index.
+///
+/// # Errors
+/// When the table could not be read.
+pub async fn stored_rooms(store: &Store, window: Window) -> Result<BTreeSet<RoomName>, StoreError> {
+    let mut rooms = BTreeSet::new();
+    let last = (window.until - 1).div_euclid(MS_PER_DAY);
+    let first = window.from.div_euclid(MS_PER_DAY).max(last - MOST_DAYS);
+    // What arrives late is noted on the day of its arrival.
+    for day in first..=last + 1 {
+        rooms.extend(store.rooms_seen(day * MS_PER_DAY).await?);
+    }
+    Ok(rooms)
+}
+
+/// Until when the room's receipts reach, in ms since the epoch; `None` if it has none.
+///
+/// # Errors
+/// When the table could not be read.
+pub async fn last_receipt(store: &Store, room: &RoomName) -> Result<Option<i64>, StoreError> {
+    let recent = (Direction::NewestFirst, Some(RECENT));
+    let receipts = store.documents::<Receipt>(room, Document::Receipt, recent).await?;
+    let complete = receipts.into_iter().flatten().filter(Receipt::is_complete);
+    Ok(complete.map(|receipt| receipt.until).max())
+}

@@ -1,0 +1,166 @@
+//! What is printed: results on standard output, as text on a terminal and as JSON lines elsewhere;
+//! progress on standard error, as a bar on a terminal and as JSON lines elsewhere.
+
+use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use ably_chat_exporter::backfill::{Finding, Gap, Report, Tally};
+use ably_chat_exporter::chat::{RoomName, Serial};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// Between two lines of progress.
+const PERIOD: Duration = Duration::from_secs(10);
+
+/// The one place that prints.
+pub(crate) struct Output {
+    is_text: bool,
+    /// Whether each gap is worth a line: in a table that is filled for the first time, none is.
+    names_gaps: bool,
+    bar: Option<ProgressBar>,
+    state: Mutex<State>,
+}
+
+struct State {
+    started: Instant,
+    printed: Instant,
+    rooms: usize,
+    done: usize,
+    tally: Tally,
+}
+
+impl Output {
+    pub(crate) fn new(names_gaps: bool) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+            let style = "{elapsed_precise} {wide_bar} {pos}/{len} rooms, {msg}, {eta} left";
+            bar.set_style(
+                ProgressStyle::with_template(style).unwrap_or(ProgressStyle::default_bar()),
+            );
+            bar
+        });
+        let (now, tally) = (Instant::now(), Tally::default());
+        let state = State { started: now, printed: now, rooms: 0, done: 0, tally };
+        let is_text = std::io::stdout().is_terminal();
+        Self { is_text, names_gaps, bar, state: Mutex::new(state) }
+    }
+
+    /// Prints a result: `text` for people, or `event` with these members.
+    pub(crate) fn result(&self, event: &str, members: &impl Serialize, text: &str) {
+        let line = if self.is_text { text.to_owned() } else { line(event, members) };
+        let print = || {
+            // Nobody reads on: there is nobody to tell.
+            writeln!(std::io::stdout(), "{line}").ok();
+        };
+        match &self.bar {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+
+    /// Prints something for whoever waits.
+    pub(crate) fn note(&self, text: &str) {
+        let print = || {
+            let line = if self.bar.is_some() {
+                text.to_owned()
+            } else {
+                line("note", &json!({"text": text}))
+            };
+            writeln!(std::io::stderr(), "{line}").ok();
+        };
+        match &self.bar {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+
+    pub(crate) fn begin(&self, rooms: usize) {
+        self.lock().rooms = rooms;
+        if let Some(bar) = &self.bar {
+            bar.set_length(rooms as u64);
+            bar.set_message("0 messages");
+            bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(5));
+            bar.enable_steady_tick(Duration::from_millis(500));
+        }
+    }
+
+    pub(crate) fn room_done(&self) {
+        self.lock().done += 1;
+        if let Some(bar) = &self.bar {
+            bar.inc(1);
+        }
+    }
+
+    pub(crate) fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Report for Output {
+    fn finding(&self, room: &RoomName, finding: &Finding) {
+        if !self.names_gaps && finding.gap != Gap::Different {
+            return;
+        }
+        let (serial, version) = (&finding.serial, &finding.version);
+        let text = match finding.gap {
+            Gap::Missing => format!("{room}: {serial}: version {version} is missing"),
+            Gap::Older => {
+                format!("{room}: {serial}: older than at Ably, version {version} is missing")
+            }
+            Gap::Reactions => format!("{room}: {serial}: other reactions than at Ably"),
+            Gap::Different => {
+                let members = finding.members.join(", ");
+                format!("{room}: {serial}: version {version} differs from Ably's in {members}")
+            }
+        };
+        self.result("finding", &with_room(room, finding), &text);
+    }
+
+    fn failed(&self, room: &RoomName, serial: Option<&Serial>, reason: &str) {
+        let name = serial.map_or("a message without serial", Serial::as_str);
+        let members = json!({"room": room, "serial": serial, "reason": reason});
+        self.result("failed", &members, &format!("{room}: {name}: {reason}"));
+    }
+
+    fn progress(&self, _room: &RoomName, done: &Tally) {
+        let mut state = self.lock();
+        state.tally.add(done);
+        let Tally { messages, versions, .. } = state.tally;
+        let rate = messages as f64 / state.started.elapsed().as_secs_f64().max(0.001);
+        if let Some(bar) = &self.bar {
+            bar.set_message(format!(
+                "{messages} messages, {versions} versions, {rate:.0} messages/s"
+            ));
+        } else if state.printed.elapsed() >= PERIOD {
+            state.printed = Instant::now();
+            let elapsed = state.started.elapsed().as_secs_f64();
+            let left = (state.rooms - state.done.min(state.rooms)) as f64;
+            let eta = (state.done > 0).then(|| (elapsed / state.done as f64 * left).round());
+            let members = json!({
+                "rooms": state.rooms, "roomsDone": state.done, "messages": messages,
+                "versions": versions, "messagesPerSecond": rate.round(), "secondsLeft": eta,
+            });
+            writeln!(std::io::stderr(), "{}", line("progress", &members)).ok();
+        }
+    }
+}
+
+fn with_room(room: &RoomName, members: &impl Serialize) -> Value {
+    let mut value = serde_json::to_value(members).unwrap_or_default();
+    value["room"] = json!(room);
+    value
+}
+
+fn line(event: &str, members: &impl Serialize) -> String {
+    let mut value = serde_json::to_value(members).unwrap_or_default();
+    value["event"] = json!(event);
+    value.to_string()
+}

@@ -1,0 +1,117 @@
+//! What can go wrong with a request to Ably, in Ably's own terms.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// A request that failed, after the retries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RestError {
+    /// What was asked for: the path, without the query.
+    pub path: String,
+    /// HTTP status; `None` if there was no answer.
+    pub status: Option<u16>,
+    /// Ably's error code.
+    pub code: Option<u32>,
+    /// What Ably says, or why there was no answer.
+    pub message: String,
+    /// Where Ably explains it.
+    pub href: Option<String>,
+    /// How long Ably asks to wait.
+    pub(super) retry_after: Option<Duration>,
+    /// Whether the same request may succeed later, or elsewhere.
+    pub(super) may_pass: bool,
+}
+
+impl std::error::Error for RestError {}
+
+impl fmt::Display for RestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ably, GET {}: ", self.path)?;
+        match (self.code, self.status) {
+            (Some(code), Some(status)) => write!(f, "error {code} (status {status}): ")?,
+            (None, Some(status)) => write!(f, "status {status}: ")?,
+            (_, None) => {}
+        }
+        f.write_str(&self.message)?;
+        if let Some(advice) = self.advice() {
+            write!(f, "; {advice}")?;
+        }
+        self.href.iter().try_for_each(|href| write!(f, " ({href})"))
+    }
+}
+
+/// `error` of an answer (Chat REST API, "ErrorInfo").
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ErrorInfo {
+    message: Option<String>,
+    code: Option<u32>,
+    href: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    error: ErrorInfo,
+}
+
+/// Longest message of Ably's that is worth showing.
+const MAX_MESSAGE: usize = 300;
+
+impl RestError {
+    /// There was no answer.
+    pub(super) fn no_answer(path: &str, error: &reqwest::Error) -> Self {
+        let causes =
+            std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+        // The outermost names the URL, which holds the query.
+        let cause = causes.last().map_or_else(|| "no answer".to_owned(), ToString::to_string);
+        let message = if error.is_timeout() { "no answer in time".to_owned() } else { cause };
+        Self { path: path.into(), message, may_pass: true, ..Self::default() }
+    }
+
+    /// The answer says no. Some errors are in the headers alone (42922).
+    pub(super) fn refused(
+        path: &str,
+        status: u16,
+        header: impl Fn(&str) -> Option<String>,
+        body: &[u8],
+    ) -> Self {
+        let info = serde_json::from_slice::<ErrorBody>(body).map(|body| body.error);
+        let info = info.unwrap_or_default();
+        let message = info.message.or_else(|| header("x-ably-errormessage"));
+        let message = message.unwrap_or_else(|| "no reason given".into());
+        let of_cloudfront = header("server").is_some_and(|server| server == "CloudFront");
+        Self {
+            path: path.into(),
+            status: Some(status),
+            code: info.code.or_else(|| header("x-ably-errorcode")?.parse().ok()),
+            message: message.chars().filter(|c| !c.is_control()).take(MAX_MESSAGE).collect(),
+            href: info.href.filter(|href| href.starts_with("https://")),
+            retry_after: header("retry-after")
+                .and_then(|seconds| seconds.trim().parse().ok())
+                .map(Duration::from_secs),
+            // RSC15l: 500 to 504, or anything from CloudFront; and rate limits pass with time.
+            may_pass: status == 429 || (500..=599).contains(&status) || of_cloudfront,
+        }
+    }
+
+    /// The answer is not what the API is said to give.
+    pub(super) fn unreadable(path: &str, status: u16, message: String) -> Self {
+        Self { path: path.into(), status: Some(status), message, ..Self::default() }
+    }
+
+    /// Whether it is the key that is refused, whatever is asked for: nothing else will work either.
+    #[must_use]
+    pub fn is_of_key(&self) -> bool {
+        self.status == Some(401) && self.code != Some(40_160)
+    }
+
+    fn advice(&self) -> Option<&'static str> {
+        match self.code {
+            Some(40_160) => Some("the key lacks a capability: it needs `history` on the rooms"),
+            _ if self.is_of_key() => Some("ABLY_API_KEY is refused"),
+            _ => None,
+        }
+    }
+}

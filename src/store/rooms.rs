@@ -1,0 +1,71 @@
+//! The index of rooms by day: which rooms there are is told by nobody else. `pk` is `rooms#<day>`, `sk`
+//! is `room#<room name>`.
+
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+use aws_sdk_dynamodb::types::AttributeValue;
+use tokio::time::Instant;
+
+use crate::chat::RoomName;
+use crate::store::Store;
+use crate::store::error::StoreError;
+use crate::store::key::{Key, Kind};
+use crate::store::page::Direction;
+use crate::time;
+
+/// A year is the longest that Ably keeps messages, on request: older entries find nothing.
+const KEPT_DAYS: i64 = 400;
+
+impl Store {
+    /// Notes that a room was seen, at `at` ms since the epoch.
+    ///
+    /// # Errors
+    /// When the table could not be asked by `deadline`.
+    pub async fn see_room(
+        &self,
+        room: &RoomName,
+        at: i64,
+        deadline: Instant,
+    ) -> Result<(), StoreError> {
+        let days =
+            self.settings.retention_days.map_or(KEPT_DAYS, |days| KEPT_DAYS.min(days.into()));
+        let number = |number: i64| AttributeValue::N(number.to_string());
+        let request = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(Key::seen_room(room, &time::day(at)).attributes().into()))
+            .update_expression(
+                "SET room = :room, firstSeen = if_not_exists(firstSeen, :at), lastSeen = :at, \
+                 expiresAt = :expires",
+            )
+            .condition_expression("attribute_not_exists(lastSeen) OR lastSeen < :at")
+            .expression_attribute_values(":room", AttributeValue::S(room.0.clone()))
+            .expression_attribute_values(":at", number(at))
+            .expression_attribute_values(":expires", number(at / 1_000 + days * 86_400));
+        match tokio::time::timeout_at(deadline, request.send()).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) if error.code() == Some("ConditionalCheckFailedException") => Ok(()),
+            Ok(Err(error)) => Err(StoreError::from_sdk("dynamodb:UpdateItem", &self.table, &error)),
+            Err(_) => Err(StoreError::deadline("dynamodb:UpdateItem", &self.table)),
+        }
+    }
+
+    /// The rooms seen on the day of a time, in ms since the epoch.
+    ///
+    /// # Errors
+    /// When the table could not be read.
+    pub async fn rooms_seen(&self, at: i64) -> Result<Vec<RoomName>, StoreError> {
+        let day = RoomName(Key::seen_room(&RoomName::default(), &time::day(at)).pk);
+        let bounds = Kind::Room.all();
+        let mut items = self.items(&day, bounds, Direction::OldestFirst, None, false);
+        let mut rooms = Vec::new();
+        while let Some(item) = items.next().await {
+            let item = item.map_err(|error| self.unread(&error))?;
+            match item.get("room").and_then(|name| name.as_s().ok()) {
+                Some(name) => rooms.push(RoomName(name.clone())),
+                None => return Err(self.unreadable(&item, "it names no room")),
+            }
+        }
+        Ok(rooms)
+    }
+}

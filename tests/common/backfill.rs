@@ -1,0 +1,102 @@
+//! `ably-chat-backfill` as its users run it, and chats for it.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
+
+use std::process::Stdio;
+
+use serde_json::Value;
+use testkit::{Ably, Engine};
+use tokio::io::AsyncReadExt;
+use tokio::process::{Child, Command};
+
+use crate::common::history::Message;
+use crate::common::{ingest, send};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_ably-chat-backfill");
+
+/// What a run of the binary came to.
+pub struct Ended {
+    pub status: i32,
+    /// What it printed, line by line.
+    pub lines: Vec<Value>,
+    pub errors: String,
+}
+
+impl Ended {
+    pub fn events(&self, event: &str) -> Vec<&Value> {
+        self.lines.iter().filter(|line| line["event"] == event).collect()
+    }
+
+    pub fn summary(&self) -> &Value {
+        self.events("summary").pop().unwrap_or_else(|| panic!("a summary; {}", self.errors))
+    }
+}
+
+pub fn start(args: &[&str], engine: &Engine, ably: &Ably, more: &[(&str, &str)]) -> Child {
+    Command::new(BINARY)
+        .args(args)
+        .env_clear()
+        .envs(engine.env())
+        .envs(ably.env())
+        .envs(more.iter().copied())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the binary is built")
+}
+
+pub async fn end(mut child: Child) -> Ended {
+    let (mut stdout, mut stderr) =
+        (child.stdout.take().expect("it is piped"), child.stderr.take().expect("it is piped"));
+    let (mut out, mut errors) = (String::new(), String::new());
+    let (read, failed) =
+        tokio::join!(stdout.read_to_string(&mut out), stderr.read_to_string(&mut errors));
+    read.and(failed).expect("pipes can be read");
+    let status = child.wait().await.expect("it ends").code().unwrap_or(-1);
+    let lines = out.lines().map(|line| serde_json::from_str(line).expect("a line is JSON"));
+    for text in [&out, &errors] {
+        assert!(!text.contains("a-secret-for-tests") && !text.contains("YTNkRWY"), "{text}");
+    }
+    Ended { status, lines: lines.collect(), errors }
+}
+
+pub async fn run(args: &[&str], engine: &Engine, ably: &Ably) -> Ended {
+    end(start(&[args, &["--pace", "10000"]].concat(), engine, ably, &[])).await
+}
+
+pub async fn verify(rooms: &[&str], engine: &Engine, ably: &Ably) -> Ended {
+    let rooms: Vec<&str> = rooms.iter().flat_map(|room| ["--room", *room]).collect();
+    end(start(&[&["verify"], &rooms[..]].concat(), engine, ably, &[])).await
+}
+
+/// Messages of every kind: plain, edited, deleted, with reactions.
+pub fn messages(count: u32) -> Vec<Message> {
+    let message = |number: u32| {
+        let updates = if number.is_multiple_of(5) { number % 3 + 1 } else { 0 };
+        let reactions = if number.is_multiple_of(7) { u64::from(number % 4) } else { 0 };
+        Message::new(number, updates, number.is_multiple_of(11), reactions)
+    };
+    (1..=count).map(message).collect()
+}
+
+pub async fn deliver(engine: &Engine, bodies: impl IntoIterator<Item = Value>) {
+    let ingest = ingest(engine, Default::default());
+    for (number, body) in bodies.into_iter().enumerate() {
+        let report = send(&ingest, &format!("d{number}"), body.to_string().as_bytes()).await;
+        assert!(report.failed.is_empty(), "{report:?}");
+    }
+}
+
+pub async fn live(engine: &Engine, room: &str, messages: &[Message]) {
+    let bodies = messages.iter().flat_map(|message| {
+        let versions = (0..message.versions.len()).map(|version| message.delivered(room, version));
+        let reactions =
+            (message.reactions > 0).then(|| message.delivered_reactions(room, message.reactions));
+        versions.chain(reactions).collect::<Vec<_>>()
+    });
+    deliver(engine, bodies).await;
+}
+
+pub fn store(engine: &Engine) -> ably_chat_exporter::store::Store {
+    ingest(engine, Default::default()).store
+}
