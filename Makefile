@@ -60,13 +60,17 @@ deploy: build ## Deploys it, asking for every parameter
 redrive: $(BIN)/sam ## Replays a stack's failure queue through its function (STACK=name)
 	@$(BIN)/python scripts/redrive.py $(STACK)
 
-bench: ## Measures the function beside a bare one (bench/floor), and the decoder alone
+bench: ## Measures the function beside a bare one (bench/floor), the decoder alone, and the backfill
 	cargo bench --bench decode
 	cargo build --release --package ably-chat-exporter
 	cargo build --release --package floor
 	taskset --cpu-list $$(nproc --all | awk '{ print $$1 > 1 ? "1-" $$1 - 1 : 0 }') \
 		cargo bench --package bench --bench function -- $(CURDIR)/target/release
 
+	cargo build --release --package ably-chat-exporter --features backfill --bin ably-chat-backfill
+	cargo build --release --package floor --features backfill --bin floor-backfill
+	taskset --cpu-list $$(nproc --all | awk '{ print $$1 > 1 ? "1-" $$1 - 1 : 0 }') \
+		cargo bench --package bench --bench backfill -- $(CURDIR)/target/release
 
 bench-queue: rabbitmq ## Measures the queue consumer beside a bare one, against a RabbitMQ
 	cargo build --release --package ably-chat-exporter --features queue --bin ably-chat-queue
