@@ -102,7 +102,9 @@ async fn mend_and_compare(case: &Case) {
         for body in bodies {
             assert!(send(&live, "live", body.to_string().as_bytes()).await.failed.is_empty());
         }
-        messages.push(message);
+        // The last that was heard of a deleted message's reactions stays with it.
+        let reactions = told.heard.filter(|_| told.is_deleted).unwrap_or(told.reactions);
+        messages.push(Message { reactions, ..message });
     }
     let (room, window) = (RoomName(ROOM.into()), Window { from: 0, until: EPOCH + 1_000_000 });
     for pages in &case.crashes {

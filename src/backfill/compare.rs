@@ -204,6 +204,8 @@ impl AtAbly<'_> {
             // The row may know more than the read.
             Some(row) if row.version > *version => true,
             Some(row) if row.received_at.is_some_and(|at| at >= as_of) => true,
+            // Ably no longer keeps count of a deleted message's; what was known last, stays with it.
+            Some(_) if latest.action == Action::Delete => true,
             Some(row) => is_same(&row.summary.reactions, found, with_clients),
         };
         if is_same {
