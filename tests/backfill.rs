@@ -545,6 +545,36 @@ async fn receipts_may_be_kept_as_files() {
     std::fs::remove_dir_all(&directory).expect("the directory is removed");
 }
 
+/// Rows that expire are no gap: a receipt does not outlive its first message.
+#[tokio::test]
+async fn receipts_expire_with_their_first_message() {
+    let (engine, ably) = (Engine::start().await, Ably::start().await);
+    messages(3).iter().for_each(|message| message.publish(&ably, "r"));
+    let days = (ably_chat_exporter::time::now() - EPOCH) / 86_400_000 + 1;
+    let retention = [("RETENTION_DAYS", days.to_string())];
+    let retention = retention.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let args = ["run", "--room", "r", "--execute"];
+    assert_eq!(end(start(&args, &engine, &ably, &retention)).await.status, 0);
+    assert_eq!(verify(&["r"], &engine, &ably).await.status, 0);
+    let rows = engine.rows().await;
+    let expires = |row: &Item| row["expiresAt"].as_n().expect("a number").clone();
+    let of = |kind: &str| {
+        let is_it = |row: &&Item| row["sk"].as_s().is_ok_and(|sk| sk.starts_with(kind));
+        rows.iter().find(is_it).expect("a row").clone()
+    };
+    let mut receipt = of("receipt#");
+    assert_eq!(expires(&receipt), expires(&of("message#")));
+    receipt.insert("expiresAt".into(), AttributeValue::N("1".into()));
+    let put = engine.client().put_item().table_name(Engine::TABLE);
+    put.set_item(Some(receipt)).send().await.expect("a put");
+    let verified = verify(&["r"], &engine, &ably).await;
+    assert_eq!(verified.events("failed")[0]["reason"], "no receipt");
+    // What would expire at once is not asked for.
+    let short = [("RETENTION_DAYS", "1")];
+    let ran = end(start(&args, &engine, &ably, &short)).await;
+    assert_eq!((ran.status, &ran.summary()["messages"]), (0, &json!(0)), "{}", ran.errors);
+}
+
 #[tokio::test]
 async fn individual_reactions_are_stored_when_asked_for() {
     let (engine, ably) = (Engine::start().await, Ably::start().await);

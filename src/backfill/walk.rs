@@ -272,7 +272,8 @@ impl Walk<'_> {
         let (first, last) = (range.0.clone(), range.1.clone());
         progress.pages.push(PageReceipt { first, last, as_of, rows, sha256 });
         progress.tally.add(&tally);
-        progress.oldest = progress.oldest.or(chunk.first().map(|first| first.message.timestamp));
+        let mut times = chunk.iter().map(|fetched| fetched.message.timestamp);
+        progress.oldest = progress.oldest.or_else(|| times.find(|time| *time > 0));
         walked.tally.add(&tally);
         self.report.progress(self.room, &tally);
         Ok(())

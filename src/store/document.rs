@@ -12,6 +12,7 @@ use crate::store::error::StoreError;
 use crate::store::item::{self, Item};
 use crate::store::key::{self, Key, Kind};
 use crate::store::page::Direction;
+use crate::time;
 
 /// What key names, sort key and `expiresAt` take, at most.
 const SPARE_BYTES: usize = 100;
@@ -70,8 +71,8 @@ impl Store {
         (bytes + SPARE_BYTES).div_ceil(1_024) as u64
     }
 
-    /// Reads a room's documents of one kind whose names begin so, in the order of their names. `None` in
-    /// the place of a row that is none of this program's.
+    /// Reads a room's documents of one kind, in the order of their names. `None` in the place of a row that
+    /// is none of this program's.
     ///
     /// # Errors
     /// When the table could not be read.
@@ -86,7 +87,10 @@ impl Store {
         let mut found = Vec::new();
         while let Some(item) = items.next().await {
             let item = item.map_err(|error| self.unread(&error))?;
-            found.push(from_item(item));
+            // DynamoDB removes what has expired within days.
+            if !has_expired(&item) {
+                found.push(from_item(item));
+            }
             if limit.is_some_and(|limit| found.len() >= limit) {
                 break;
             }
@@ -132,6 +136,11 @@ impl Store {
         let removed = request.set_key(Some(key.attributes().into())).send().await.map(drop);
         removed.map_err(|error| StoreError::from_sdk("dynamodb:DeleteItem", &self.table, &error))
     }
+}
+
+fn has_expired(item: &Item) -> bool {
+    let expires_at = item.get("expiresAt").and_then(|it| it.as_n().ok()?.parse::<i64>().ok());
+    expires_at.is_some_and(|seconds| seconds <= time::now() / 1_000)
 }
 
 fn to_item(value: &impl Serialize) -> Option<Item> {
