@@ -513,6 +513,12 @@ async fn verify_finds_what_was_done_behind_its_back() {
         assert!(world.problems().await.contains(word), "{}", world.problems().await);
         world.put(original.clone()).await;
     }
+    let [latest, ..] = world.rows_of_edited();
+    let mut unreadable = latest.clone();
+    unreadable.remove("text");
+    world.put(unreadable).await;
+    assert!(world.problems().await.contains("is not one of this program's"));
+    world.put(latest).await;
     let gone = ["the row of the latest version is gone", "is gone", "1 of "];
     for (original, word) in world.rows_of_edited().iter().zip(gone) {
         world.delete(original).await;

@@ -171,7 +171,14 @@ pub async fn verify(store: &Store, receipt: &Receipt) -> Result<Vec<String>, Sto
         problems.push("the receipt was altered: its SHA-256 is not that of its pages".into());
     }
     for page in &receipt.pages {
-        let archive = store.archive(&receipt.room, (&page.first, &page.last), false).await?;
+        let archive = match store.archive(&receipt.room, (&page.first, &page.last), false).await {
+            Ok(archive) => archive,
+            Err(error) if error.is_retryable => return Err(error),
+            Err(error) => {
+                problems.push(format!("altered: {error}"));
+                continue;
+            }
+        };
         let before = problems.len();
         if receipt.versions_setting == word(Versions::Both) {
             problems.extend(archive.iter().flat_map(|(serial, archived)| twins(serial, archived)));

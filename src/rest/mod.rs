@@ -41,7 +41,7 @@ const FALLBACK_AGE: Duration = Duration::from_secs(600);
 /// TO3l4.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Attempts at one request beyond the first, with pauses that grow from half a second to half a minute:
-/// some three minutes in all.
+/// some two to four minutes of pauses in all.
 const RETRIES: usize = 9;
 /// Ably's most (Chat docs, "History").
 pub const PAGE_LIMIT: u32 = 1_000;

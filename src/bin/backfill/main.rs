@@ -295,6 +295,9 @@ impl Total {
         members["failures"] = json!(walked.failures);
         let text = match state {
             "complete before" => format!("{room}: complete before"),
+            "walked" if walked.tally.messages == 0 => {
+                format!("{room}: walked; Ably has no messages of that time (is it the right name?)")
+            }
             _ => format!("{room}: {state}; {}", words(&walked.tally)),
         };
         output.result("room", &members, &text);
