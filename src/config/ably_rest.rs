@@ -51,7 +51,11 @@ impl AblyRestConfig {
     }
 }
 
-fn pace(text: &str) -> Result<f64, String> {
+/// Reads a number of requests a second.
+///
+/// # Errors
+/// When it is none, or none that makes sense.
+pub fn pace(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(pace) if (0.01..=10_000.0).contains(&pace) => Ok(pace),
         _ => Err("expected requests a second, 0.01 to 10000".into()),

@@ -15,7 +15,7 @@ use crate::ably::{CipherKey, WebhookKeys, WebhookTokens};
 use crate::secret::SecretSource;
 use crate::store::{ReactionClients, Reactions, Settings, Versions};
 #[cfg(feature = "reconcile")]
-pub use ably_rest::AblyRestConfig;
+pub use ably_rest::{AblyRestConfig, pace};
 #[cfg(feature = "queue")]
 pub use queue::QueueConfig;
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use ably_chat_exporter::config::pace;
 use aws_smithy_types::date_time::{DateTime, Format};
 use clap::{Args, Parser, Subcommand};
 
@@ -106,13 +107,6 @@ fn time(text: &str) -> Result<i64, String> {
         .and_then(|time| time.to_millis().ok())
         .filter(|ms| *ms >= 0)
         .ok_or_else(|| "expected 2026-11-22, 2026-11-22T08:00:00Z or ms since 1970".into())
-}
-
-fn pace(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(pace) if (0.01..=10_000.0).contains(&pace) => Ok(pace),
-        _ => Err("expected a number from 0.01 to 10000".into()),
-    }
 }
 
 #[cfg(test)]
