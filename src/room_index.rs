@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use crate::chat::RoomName;
 use crate::logs;
 use crate::store::Store;
+use crate::time::MS_PER_DAY;
 
-const MS_PER_DAY: i64 = 86_400_000;
 /// Rooms remembered; then it forgets them all, at the price of noting them once more.
 const MAX_REMEMBERED: usize = 10_000;
 /// Notes on their way at once.

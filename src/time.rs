@@ -4,6 +4,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_smithy_types::date_time::{DateTime, Format};
 
+/// Ms of a day.
+pub const MS_PER_DAY: i64 = 86_400_000;
+
 /// The time in ms since the epoch, by this machine's clock.
 #[must_use]
 pub fn now() -> i64 {

@@ -19,6 +19,7 @@ use crate::chat::{RoomName, Serial};
 use crate::ingest::Ingest;
 use crate::rest::{AblyRest, RestError};
 use crate::store::{Direction, Document, StoreError};
+use crate::time::{MS_PER_DAY, now};
 use walk::Walk;
 
 /// Pages that are written at once, of all rooms.
@@ -179,7 +180,7 @@ impl Backfill {
     #[must_use]
     pub fn within_retention(&self, window: Window) -> Window {
         let days = self.ingest.store.settings().retention_days;
-        let oldest = days.map_or(0, |days| crate::time::now() - i64::from(days) * 86_400_000);
+        let oldest = days.map_or(0, |days| now() - i64::from(days) * MS_PER_DAY);
         Window { from: window.from.max(oldest), ..window }
     }
 }

@@ -10,8 +10,8 @@ use crate::backfill::receipt::{Receipt, Window};
 use crate::chat::RoomName;
 use crate::rest::{AblyRest, RestError};
 use crate::store::{Direction, Document, Store, StoreError};
+use crate::time::MS_PER_DAY;
 
-const MS_PER_DAY: i64 = 86_400_000;
 /// A year: what Ably keeps at most, on request.
 const MOST_DAYS: i64 = 366;
 /// Receipts looked at for the last one; those of walks of odd windows may lie between.

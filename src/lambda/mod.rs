@@ -32,7 +32,7 @@ const TIME_TO_ANSWER: Duration = Duration::from_millis(400);
 /// Ably waits 15 s for a webhook's answer, and then sends it again.
 const WEBHOOK_TIME: Duration = Duration::from_secs(14);
 /// Lambda's longest time-out.
-const LONGEST_INVOCATION: Duration = Duration::from_secs(15 * 60);
+pub(crate) const LONGEST_INVOCATION: Duration = Duration::from_secs(15 * 60);
 
 /// The function, built once and lent to every invocation.
 pub struct Function {
@@ -177,10 +177,13 @@ fn whole(outcomes: Vec<Outcome>) -> Result<Report, Failed> {
 /// How long writes may take until `deadline`, in ms since the epoch as `now` is. Emulators of the
 /// Runtime API give deadlines of 1970 or none: whoever answers so waits as long as Lambda ever does.
 fn time_to_write(deadline: u64, now: i64) -> Duration {
-    match deadline.checked_sub(u64::try_from(now).unwrap_or(0)) {
-        None | Some(0) => LONGEST_INVOCATION,
-        Some(left) => Duration::from_millis(left).saturating_sub(TIME_TO_ANSWER),
-    }
+    time_left(deadline, now).map_or(LONGEST_INVOCATION, |left| left.saturating_sub(TIME_TO_ANSWER))
+}
+
+/// How long an invocation has until `deadline`; `None` if it is past on arrival.
+pub(crate) fn time_left(deadline: u64, now: i64) -> Option<Duration> {
+    let left = deadline.checked_sub(u64::try_from(now).unwrap_or(0))?;
+    (left > 0).then(|| Duration::from_millis(left))
 }
 
 #[cfg(test)]

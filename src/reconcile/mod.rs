@@ -21,18 +21,18 @@ use crate::backfill::{
 use crate::chat::{RoomName, Serial};
 use crate::config::AblyRestConfig;
 use crate::ingest::Ingest;
-use crate::lambda::{BatchItemFailure, BatchItemFailures, Metrics};
+use crate::lambda::{BatchItemFailure, BatchItemFailures, LONGEST_INVOCATION, Metrics, time_left};
 use crate::logs::short;
 use crate::rest::{AblyRest, ApiKey};
 use crate::secret::Secret;
 use crate::sqs::SqsQueue;
-use crate::time::now;
+use crate::time::{MS_PER_DAY, now};
 use event::{Event, Task, Work, WorkRecord};
 
 /// What is said in the last minute may not be in Ably's history yet.
 const LAST_MINUTE: i64 = 60_000;
 /// How far back the first walk of a room looks that has no receipt yet, in ms: a day.
-const FIRST_WALK: i64 = 86_400_000;
+const FIRST_WALK: i64 = MS_PER_DAY;
 /// Kept back from the invocation's time: a chunk of a walk, its checkpoint, and sending the rest back to
 /// the queue.
 const TIME_TO_STOP: Duration = Duration::from_secs(60);
@@ -97,7 +97,8 @@ impl Function {
     /// When rooms could not be put into the queue, or the event is none of those it knows.
     pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<Answer, Failed> {
         let LambdaEvent { payload, context } = event;
-        let deadline = Instant::now() + time_left(&context);
+        let left = time_left(context.deadline, now()).unwrap_or(LONGEST_INVOCATION);
+        let deadline = Instant::now() + left.saturating_sub(TIME_TO_ANSWER);
         let answer = match Event::read(payload) {
             Event::Work(records) => {
                 let mut failures = BatchItemFailures::default();
@@ -128,7 +129,7 @@ impl Function {
     /// Puts every room that was seen in the last day, or so many days, into the queue.
     async fn rooms(&self, days: Option<u16>, deadline: Instant) -> Result<Answer, String> {
         let until = now() - LAST_MINUTE;
-        let back = days.map_or(FIRST_WALK, |days| i64::from(days) * 86_400_000);
+        let back = days.map_or(FIRST_WALK, |days| i64::from(days) * MS_PER_DAY);
         let seen = Window { from: until - back, until };
         let from = days.map(|_| seen.from);
         let rooms = self.send(seen, (from, None), Duration::ZERO, deadline).await?;
@@ -274,15 +275,4 @@ impl Report for Log {
     }
 
     fn progress(&self, _room: &RoomName, _done: &Tally) {}
-}
-
-/// How long the invocation may go on.
-fn time_left(context: &Context) -> Duration {
-    let now = u64::try_from(now()).unwrap_or(0);
-    let left = match context.deadline.checked_sub(now) {
-        // Emulators of the Runtime API give no deadline.
-        None | Some(0) => Duration::from_secs(900),
-        Some(left) => Duration::from_millis(left),
-    };
-    left.saturating_sub(TIME_TO_ANSWER)
 }

@@ -16,7 +16,7 @@ use crate::backfill::Window;
 use crate::chat::RoomName;
 use crate::rest::{AblyRest, RestError, history_query};
 use crate::store::{Document, hex};
-use crate::time::now;
+use crate::time::{MS_PER_DAY, now};
 
 /// Metachannels that tell of failed deliveries.
 const CHANNELS: [&str; 2] = ["[meta]log", "[meta]stats:minute"];
@@ -52,7 +52,7 @@ impl Function {
         let mut state = state.map_err(|error| error.to_string())?.unwrap_or_default();
         let rest = self.client().await?;
         let asked_at = now();
-        let start = (state.read_at - OVERLAP).max(asked_at - 86_400_000);
+        let start = (state.read_at - OVERLAP).max(asked_at - MS_PER_DAY);
         let (mut known, mut signs) = (BTreeSet::new(), Vec::new());
         for channel in CHANNELS {
             match read(&rest, channel, start).await {

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::try_join;
 use serde_json::Value;
@@ -11,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::chat::{Action, ChatMessage, Data, JsonText, RoomName, Serial, Summary};
 use crate::store::Store;
-use crate::store::error::StoreError;
+use crate::store::error::{StoreError, lost_the_race};
 use crate::store::item::{self, Item};
 use crate::store::key::{self, Key, Kind};
 use crate::store::page::Direction;
@@ -159,7 +158,7 @@ impl Store {
             .expression_attribute_values(":count", AttributeValue::N(count.to_string()));
         match request.send().await {
             Ok(_) => Ok(()),
-            Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(()),
+            Err(error) if lost_the_race(&error) => Ok(()),
             Err(error) => Err(StoreError::from_sdk("dynamodb:UpdateItem", &self.table, &error)),
         }
     }

@@ -1,7 +1,6 @@
 //! What can go wrong with a row, and whether the same row may succeed later.
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
 
 use crate::aws;
 
@@ -65,7 +64,7 @@ impl StoreError {
     }
 }
 
-/// Whether the put's condition failed: the same or a newer row is there.
-pub(super) fn lost_the_race(error: &SdkError<PutItemError>) -> bool {
-    error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception)
+/// Whether the write's condition failed: the same or a newer row is there.
+pub(super) fn lost_the_race<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    error.code() == Some("ConditionalCheckFailedException")
 }

@@ -5,6 +5,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use sha2::{Digest, Sha256};
 
 use crate::chat::{RoomName, Serial};
+use crate::store::archive::hex;
 use crate::store::error::Unstorable;
 
 /// The partition key's attribute: the room name.
@@ -78,8 +79,7 @@ impl Key {
         let pk = format!("rooms{SEPARATOR}{day}");
         let mut sk = format!("{}{SEPARATOR}{room}", Kind::Room.word());
         if sk.len() > MAX_SK_BYTES {
-            let digest = Sha256::digest(&room.0);
-            let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            let digest = hex(&Sha256::digest(&room.0));
             sk = format!("{}{SEPARATOR}{SEPARATOR}{digest}", Kind::Room.word());
         }
         Self { pk, sk }

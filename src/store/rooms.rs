@@ -1,13 +1,12 @@
 //! The index of rooms by day: which rooms there are is told by nobody else. `pk` is `rooms#<day>`, `sk`
 //! is `room#<room name>`.
 
-use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::types::AttributeValue;
 use tokio::time::Instant;
 
 use crate::chat::RoomName;
 use crate::store::Store;
-use crate::store::error::StoreError;
+use crate::store::error::{StoreError, lost_the_race};
 use crate::store::key::{Key, Kind};
 use crate::store::page::Direction;
 use crate::time;
@@ -44,7 +43,7 @@ impl Store {
             .expression_attribute_values(":expires", number(at / 1_000 + days * 86_400));
         match tokio::time::timeout_at(deadline, request.send()).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) if error.code() == Some("ConditionalCheckFailedException") => Ok(()),
+            Ok(Err(error)) if lost_the_race(&error) => Ok(()),
             Ok(Err(error)) => Err(StoreError::from_sdk("dynamodb:UpdateItem", &self.table, &error)),
             Err(_) => Err(StoreError::deadline("dynamodb:UpdateItem", &self.table)),
         }
