@@ -11,13 +11,16 @@ use crate::chat::{
     Summary, SummaryOf,
 };
 use crate::store::{
-    Archived, Condition, Observation, Put, ReactionClients, Reactions as Kept, Store, Unstorable,
-    Versions, differences,
+    self, Archived, Condition, Observation, Put, ReactionClients, Reactions as Kept, Store,
+    Unstorable, Versions, differences,
 };
 
 /// Ably's history may be so far behind what it delivers, in ms: what a read shows counts as of then, and
 /// rows that arrived later are not compared with it.
 pub(super) const LAG: i64 = 10_000;
+/// What is older than that, in ms, has been in Ably's history for good: its lag, and twice the difference
+/// of clocks that a walk puts up with.
+pub(super) const SETTLED_AFTER: i64 = 60_000;
 
 /// What is wrong with one message in the table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -52,9 +55,10 @@ pub enum Gap {
 pub(super) struct AtAbly<'a> {
     /// Its versions, oldest first: at least the latest.
     pub versions: Vec<ChatMessage>,
-    /// Versions that need not be looked at: all of them were found before, and still are there.
-    pub settled: usize,
-    /// Whether `versions` are all there are.
+    /// The number of older versions that need not be looked at: they were found to be those at Ably
+    /// before, and still are as they were then.
+    pub settled: u64,
+    /// Whether `versions` are all there are, and no other can appear among them.
     pub is_whole: bool,
     /// Its reactions, where the API says.
     pub reactions: Option<&'a Reactions>,
@@ -71,11 +75,33 @@ pub(super) struct Compared {
     pub findings: Vec<Finding>,
     /// What mends it.
     pub puts: Vec<Put>,
-    /// Note on the row of this version, which is there, that the message has so many versions.
-    pub settle: Option<(Serial, usize)>,
+    /// The latest version: once the puts are written, the versions can be noted on its row as settled.
+    pub settles: Option<Serial>,
+}
+
+/// The rows of one version in the table.
+struct Rows<'a> {
+    /// Its own.
+    version: Option<&'a ChatMessage>,
+    /// That of the message's latest version, if it holds this one.
+    latest: Option<&'a ChatMessage>,
+    /// Whether they lack what `VERSIONS` asks for.
+    lacks: Lacks,
+}
+
+/// Which rows are lacking.
+#[derive(Clone, Copy)]
+struct Lacks {
+    version: bool,
+    latest: bool,
 }
 
 impl AtAbly<'_> {
+    /// The message.
+    pub(super) fn serial(&self) -> &Serial {
+        &self.versions[0].serial
+    }
+
     /// Compares with what the table holds of the message.
     ///
     /// # Errors
@@ -88,12 +114,17 @@ impl AtAbly<'_> {
     ) -> Result<Compared, Unstorable> {
         let mut compared = Compared::default();
         compared.tally.messages = 1;
-        compared.tally.versions = self.settled as u64;
-        compared.tally.found = self.settled as u64;
+        compared.tally.versions = self.settled;
+        compared.tally.found = self.settled;
         let Some(latest) = self.versions.last() else { return Ok(compared) };
         for version in &self.versions {
-            let is_latest = version.version.serial == latest.version.serial;
-            self.version(store, archived, (version, is_latest), repair, &mut compared)?;
+            self.version(store, archived, version, repair, &mut compared)?;
+        }
+        if self.settles(store, archived, &compared, repair) {
+            let row = archived.versions.get(&latest.version.serial);
+            let row = row.map_or(latest, |row| &row.message);
+            compared.tally.write_units += store.version_write_units(row);
+            compared.settles = Some(latest.version.serial.clone());
         }
         if store.settings().reactions != Kept::None {
             self.reactions(store, archived, latest, repair, &mut compared)?;
@@ -101,78 +132,92 @@ impl AtAbly<'_> {
         Ok(compared)
     }
 
+    fn is_latest(&self, version: &ChatMessage) -> bool {
+        self.versions.last().is_some_and(|latest| latest.version.serial == version.version.serial)
+    }
+
+    fn rows<'a>(
+        &self,
+        setting: Versions,
+        archived: &'a Archived,
+        version: &ChatMessage,
+    ) -> Rows<'a> {
+        let serial = &version.version.serial;
+        let own = archived.versions.get(serial).map(|row| &row.message);
+        let lacks_latest = match &archived.latest {
+            None => setting != Versions::All,
+            // Of every setting: a row that another one left must not stay behind.
+            Some(row) => serial.is_newer_than(&row.version.serial),
+        };
+        let lacks = Lacks {
+            version: setting != Versions::Latest && own.is_none(),
+            latest: lacks_latest && self.is_latest(version),
+        };
+        let latest = archived.latest.as_ref().filter(|row| row.version.serial == *serial);
+        Rows { version: own, latest, lacks }
+    }
+
     fn version(
         &self,
         store: &Store,
         archived: &Archived,
-        (version, is_latest): (&ChatMessage, bool),
+        version: &ChatMessage,
         repair: Repair,
         compared: &mut Compared,
     ) -> Result<(), Unstorable> {
-        let serial = &version.version.serial;
-        let setting = store.settings().versions;
-        let row = archived.versions.get(serial).map(|row| &row.message);
-        let latest = archived.latest.as_ref().filter(|latest| latest.version.serial >= *serial);
-        let lacks_row = setting != Versions::Latest && row.is_none();
-        let lacks_latest = setting != Versions::All && is_latest && latest.is_none();
+        let rows = self.rows(store.settings().versions, archived, version);
+        let Rows { lacks, .. } = rows;
+        let record = rows.version.into_iter().chain(rows.latest).fold(version.clone(), merged);
         compared.tally.versions += 1;
-        let mut finding = Finding {
-            serial: version.serial.clone(),
-            version: serial.clone(),
-            gap: Gap::Missing,
-            members: Vec::new(),
-        };
-        let observation = Observation { delivery: None, received_at: self.asked_at };
-        if lacks_row || lacks_latest {
+        if lacks.version || lacks.latest {
             compared.tally.missing += 1;
+            compared.tally.left += 1;
             let newest = archived.all_versions().into_keys().next_back();
-            if is_latest && newest.is_some_and(|newest| newest < serial) {
-                compared.tally.older += 1;
-                finding.gap = Gap::Older;
-            }
-            compared.findings.push(finding);
+            let is_older =
+                newest.is_some_and(|newest| version.version.serial.is_newer_than(newest));
+            let is_older = is_older && self.is_latest(version);
+            compared.tally.older += u64::from(is_older);
+            let gap = if is_older { Gap::Older } else { Gap::Missing };
+            compared.findings.push(Finding::of(version, gap, Vec::new()));
         } else {
             compared.tally.found += 1;
-            let same = latest.filter(|latest| latest.version.serial == *serial);
-            let rows = row.into_iter().chain(same);
-            let merged = rows.map(|row| (merged(version, row), row));
-            let differing = merged.map(|(merged, row)| (differences(&merged, row), merged));
-            if let Some((members, merged)) =
-                differing.into_iter().find(|(members, _)| !members.is_empty())
-            {
-                compared.tally.different += 1;
-                (finding.gap, finding.members) = (Gap::Different, members);
-                compared.findings.push(finding);
-                if repair == Repair::All {
-                    // The row of the latest version may hold a newer one.
-                    let puts = store.plan_replacement(&merged, same.is_some(), observation)?;
-                    compared.write(puts.into_iter());
-                    return Ok(());
-                }
-            }
         }
-        let event = ChatEvent::Version(Box::new(version.clone()), None);
-        let (mut puts, count) = (store.plan(&event, observation)?, self.versions.len());
-        if is_latest && self.settles(archived, compared, repair) && setting != Versions::Latest {
-            puts = puts.into_iter().map(|put| settled(put, count)).collect();
-            if !lacks_row {
-                let row = puts.iter().find(|put| put.condition == Condition::Absent);
-                compared.tally.write_units += row.map_or(0, Put::write_units);
-                compared.settle = Some((serial.clone(), count));
-            }
+        let altered = |row: Option<&ChatMessage>| {
+            row.map(|row| differences(&record, row)).unwrap_or_default()
+        };
+        let (of_version, of_latest) = (altered(rows.version), altered(rows.latest));
+        let is_altered =
+            store::Rows { version: !of_version.is_empty(), latest: !of_latest.is_empty() };
+        if is_altered != store::Rows::default() {
+            compared.tally.different += 1;
+            let members = if is_altered.version { of_version } else { of_latest };
+            compared.findings.push(Finding::of(version, Gap::Different, members));
         }
-        if repair != Repair::Nothing {
-            compared.write(puts.into_iter().filter(|put| match put.condition {
-                Condition::Absent => lacks_row,
-                _ => lacks_latest,
+        let observation = Observation { delivery: None, received_at: self.asked_at };
+        if repair == Repair::All && is_altered != store::Rows::default() {
+            let puts = store.plan_replacement(&record, is_altered, observation)?;
+            compared.write(puts.into_iter());
+        }
+        if repair != Repair::Nothing && (lacks.version || lacks.latest) {
+            let event = ChatEvent::Version(Box::new(record), None);
+            let puts = store.plan(&event, observation)?.into_iter();
+            compared.write(puts.filter(|put| match put.condition {
+                Condition::Absent => lacks.version,
+                _ => lacks.latest,
             }));
         }
         Ok(())
     }
 
     /// Whether the table will have every version just as Ably has it, and no other, so that they need not
-    /// be asked for again: only so does their number tell.
-    fn settles(&self, archived: &Archived, compared: &Compared, repair: Repair) -> bool {
+    /// be asked for again.
+    fn settles(
+        &self,
+        store: &Store,
+        archived: &Archived,
+        compared: &Compared,
+        repair: Repair,
+    ) -> bool {
         let is_at_ably = |serial: &Serial| {
             let found = self.versions.binary_search_by(|it| it.version.serial.cmp(serial));
             found.is_ok()
@@ -184,7 +229,10 @@ impl AtAbly<'_> {
             Repair::All => true,
         };
         let mut older = archived.versions.keys().filter(|serial| Some(*serial) <= latest);
-        self.is_whole && is_same && older.all(is_at_ably)
+        let has_rows = store.settings().versions != Versions::Latest;
+        let is_noted = compared.findings.is_empty()
+            && latest.is_some_and(|latest| archived.settled(latest).is_some());
+        has_rows && !is_noted && self.is_whole && is_same && older.all(is_at_ably)
     }
 
     fn reactions(
@@ -202,7 +250,7 @@ impl AtAbly<'_> {
         let is_same = match stored {
             None => is_empty(found),
             // The row may know more than the read.
-            Some(row) if row.version > *version => true,
+            Some(row) if row.version.is_newer_than(version) => true,
             Some(row) if row.received_at.is_some_and(|at| at >= as_of) => true,
             // Ably no longer keeps count of a deleted message's; what was known last, stays with it.
             Some(_) if latest.action == Action::Delete => true,
@@ -212,12 +260,7 @@ impl AtAbly<'_> {
             return Ok(());
         }
         compared.tally.reactions += 1;
-        compared.findings.push(Finding {
-            serial: latest.serial.clone(),
-            version: version.clone(),
-            gap: Gap::Reactions,
-            members: Vec::new(),
-        });
+        compared.findings.push(Finding::of(latest, Gap::Reactions, Vec::new()));
         if repair == Repair::Nothing {
             return Ok(());
         }
@@ -225,13 +268,21 @@ impl AtAbly<'_> {
         let event = ChatEvent::Reactions(SummaryOf {
             room: latest.room.clone(),
             serial: latest.serial.clone(),
-            version: version.clone(),
+            // Never raised: live summaries may name no version, and would all lose against it.
+            version: stored.map_or(&latest.serial, |row| &row.version).clone(),
             timestamp: latest.timestamp,
             summary: Summary { reactions: found.clone(), annotations },
         });
         let observation = Observation { delivery: None, received_at: as_of };
         compared.write(store.plan(&event, observation)?.into_iter());
         Ok(())
+    }
+}
+
+impl Finding {
+    fn of(version: &ChatMessage, gap: Gap, members: Vec<&'static str>) -> Self {
+        let (serial, version) = (version.serial.clone(), version.version.serial.clone());
+        Self { serial, version, gap, members }
     }
 }
 
@@ -244,10 +295,6 @@ impl Compared {
     }
 }
 
-fn settled(put: Put, count: usize) -> Put {
-    if put.condition == Condition::Absent { put.settled(count) } else { put }
-}
-
 /// Whether a message is more than its first version, so that it has others.
 #[must_use]
 pub(super) fn is_edited(fetched: &Fetched) -> bool {
@@ -258,18 +305,18 @@ pub(super) fn is_edited(fetched: &Fetched) -> bool {
 /// Ably's record, with what only the row has: members that Ably may leave out, and what its Chat API
 /// cannot show. Where that shows no content at all (of a message that was published encrypted, or that is
 /// no chat message's data), the row's is kept.
-fn merged(version: &ChatMessage, row: &ChatMessage) -> ChatMessage {
-    let mut merged = ChatMessage { raw: row.raw.clone(), ..version.clone() };
+fn merged(mut version: ChatMessage, row: &ChatMessage) -> ChatMessage {
+    version.raw = version.raw.take().or_else(|| row.raw.clone());
     let shows_nothing = version.text.is_empty() && version.metadata == JsonText::default();
     if shows_nothing && version.action != Action::Delete {
-        (merged.text, merged.metadata) = (row.text.clone(), row.metadata.clone());
+        (version.text, version.metadata) = (row.text.clone(), row.metadata.clone());
     }
-    let (made, known) = (&mut merged.version, &row.version);
+    let (made, known) = (&mut version.version, &row.version);
     made.client_id = made.client_id.take().or_else(|| known.client_id.clone());
     made.description = made.description.take().or_else(|| known.description.clone());
     made.metadata = made.metadata.take().or_else(|| known.metadata.clone());
-    merged.user_claim = merged.user_claim.take().or_else(|| row.user_claim.clone());
-    merged
+    version.user_claim = version.user_claim.take().or_else(|| row.user_claim.clone());
+    version
 }
 
 fn is_empty(reactions: &Reactions) -> bool {

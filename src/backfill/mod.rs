@@ -2,24 +2,33 @@
 //! the table, writes what is absent through the same [`crate::ingest`] and conditions as live data, and
 //! leaves a receipt.
 
+mod ask;
 mod compare;
+mod progress;
 mod receipt;
 mod rooms;
+mod scope;
 mod stop;
+mod verify;
 mod walk;
+
+use std::sync::atomic::AtomicU64;
 
 use tokio::sync::Semaphore;
 
 pub use compare::{Finding, Gap};
-pub use receipt::{PageReceipt, Receipt, Tally, Window, verify};
-pub use rooms::{active_rooms, last_receipt, stored_rooms};
+pub use receipt::{PageReceipt, Receipt, Tally, Window, receipts};
+pub use rooms::{DaysSeen, active_rooms, days_seen, stored_rooms};
+pub use scope::Scope;
 pub use stop::Stop;
+pub use verify::{Verified, verify};
 
 use crate::chat::{RoomName, Serial};
 use crate::ingest::Ingest;
 use crate::rest::{AblyRest, RestError};
-use crate::store::{Direction, Document, StoreError};
+use crate::store::StoreError;
 use crate::time::{MS_PER_DAY, now};
+use receipt::covered_until;
 use walk::Walk;
 
 /// Pages that are written at once, of all rooms.
@@ -57,6 +66,8 @@ pub struct Backfill {
     pub is_executed: bool,
     /// Whether individual reactions are fetched too.
     pub annotations: bool,
+    /// Whether every version is asked for, also of messages whose versions were found complete before.
+    pub is_full: bool,
     /// Whether a window without messages gets a receipt as well.
     pub leaves_empty_receipts: bool,
     /// Asks walks to stop.
@@ -77,8 +88,10 @@ pub trait Report: Send + Sync {
 /// What a walk came to.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Walked {
-    /// Counts, from where the walk went on.
+    /// Counts of the whole walk.
     pub tally: Tally,
+    /// Of these, what an earlier walk had done that was stopped.
+    pub resumed: Tally,
     /// What was left of it; none if it failed or was stopped.
     pub receipts: Vec<Receipt>,
     /// DynamoDB write units of the receipts.
@@ -87,6 +100,16 @@ pub struct Walked {
     pub failures: u64,
     /// Whether it was stopped; it goes on from its checkpoint next time.
     pub is_stopped: bool,
+    /// Whether neither Ably nor the table has ever seen the room; then there is no receipt.
+    pub is_unknown: bool,
+}
+
+impl Walked {
+    /// Counts of what this walk did itself.
+    #[must_use]
+    pub fn done(&self) -> Tally {
+        self.tally.minus(&self.resumed)
+    }
 }
 
 /// A walk ended early.
@@ -128,6 +151,7 @@ impl Backfill {
             repair,
             is_executed: false,
             annotations: false,
+            is_full: false,
             leaves_empty_receipts: true,
             stop,
             writes,
@@ -159,21 +183,34 @@ impl Backfill {
         report: &dyn Report,
     ) -> Result<Walked, Failure> {
         let checkpoint = format!("{origin:015}#{}", self.repair.word());
-        Walk { backfill: self, room, checkpoint, report }.run(self.within_retention(window)).await
+        let (scope, failures) = (self.scope(), AtomicU64::new(0));
+        let walk = Walk { backfill: self, room, checkpoint, scope, report, failures };
+        walk.run(self.within_retention(window)).await
     }
 
-    /// Where a window begins that continues what complete receipts cover from `from` on.
+    /// What its walks look at.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        Scope::new(self.rest.app_id(), self.ingest.store.settings(), self.annotations)
+    }
+
+    /// A room's receipts in the table, but for any that cannot be read.
+    async fn receipts(&self, room: &RoomName) -> Result<Vec<Receipt>, StoreError> {
+        Ok(receipts(&self.ingest.store, room).await?.into_iter().flatten().collect())
+    }
+
+    /// Where a window begins that continues what receipts cover: from `from` on, or from where the
+    /// earliest of them begins. `None` if there is no receipt that counts.
     ///
     /// # Errors
     /// When the table could not be read.
-    pub async fn covered_until(&self, room: &RoomName, from: i64) -> Result<i64, StoreError> {
-        let all = (Direction::OldestFirst, None);
-        let receipts = self.ingest.store.documents::<Receipt>(room, Document::Receipt, all).await?;
-        let complete = receipts.into_iter().flatten().filter(Receipt::is_complete);
-        Ok(complete.fold(from, |position, receipt| match receipt.from <= position {
-            true => position.max(receipt.until),
-            false => position,
-        }))
+    pub async fn covered_until(
+        &self,
+        room: &RoomName,
+        from: Option<i64>,
+    ) -> Result<Option<i64>, StoreError> {
+        let receipts = self.receipts(room).await?;
+        Ok(covered_until(&receipts, &self.scope(), from))
     }
 
     /// What `RETENTION_DAYS` lets expire is no gap.

@@ -6,8 +6,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::backfill::scope::Scope;
 use crate::chat::{RoomName, Serial};
-use crate::store::{Archived, Store, StoreError, Versions, VersionsDigest, differences, hex};
+use crate::store::{
+    Archived, Direction, Document, Store, StoreError, VersionsDigest, differences, hex,
+    version_line,
+};
 
 /// Part of time: from, included, until, not included; ms since the epoch, by the time at which messages
 /// were created.
@@ -39,8 +43,10 @@ pub struct Tally {
     pub reactions: u64,
     /// Individual reactions (`--annotations`) that it did not hold.
     pub annotations: u64,
-    /// Of what was missing or different, how much was written: versions, reactions and annotations.
+    /// Of all these gaps, those that are none any more: mended, and found so.
     pub repaired: u64,
+    /// Versions and annotations that the table still does not hold.
+    pub left: u64,
     /// DynamoDB write units of what was, or would be, written.
     pub write_units: u64,
 }
@@ -48,16 +54,29 @@ pub struct Tally {
 impl Tally {
     /// The sum of two.
     pub fn add(&mut self, other: &Self) {
-        self.messages += other.messages;
-        self.versions += other.versions;
-        self.found += other.found;
-        self.missing += other.missing;
-        self.older += other.older;
-        self.different += other.different;
-        self.reactions += other.reactions;
-        self.annotations += other.annotations;
-        self.repaired += other.repaired;
-        self.write_units += other.write_units;
+        *self = self.with(other, |one, other| one + other);
+    }
+
+    /// What is left of this one without a part of it.
+    #[must_use]
+    pub fn minus(&self, part: &Self) -> Self {
+        self.with(part, u64::saturating_sub)
+    }
+
+    fn with(&self, other: &Self, of: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            messages: of(self.messages, other.messages),
+            versions: of(self.versions, other.versions),
+            found: of(self.found, other.found),
+            missing: of(self.missing, other.missing),
+            older: of(self.older, other.older),
+            different: of(self.different, other.different),
+            reactions: of(self.reactions, other.reactions),
+            annotations: of(self.annotations, other.annotations),
+            repaired: of(self.repaired, other.repaired),
+            left: of(self.left, other.left),
+            write_units: of(self.write_units, other.write_units),
+        }
     }
 
     /// Gaps and differences, `older` aside, which `missing` counts too.
@@ -94,16 +113,18 @@ pub struct Receipt {
     pub from: i64,
     /// The ms after its last.
     pub until: i64,
+    /// What was looked at.
+    pub scope: Scope,
     /// What was seen, found, missing and repaired.
     #[serde(flatten)]
     pub tally: Tally,
-    /// SHA-256 over the pages' digests, a newline after each.
+    /// SHA-256 over all that the receipt says: its JSON, in the order of these members, without this
+    /// one.
+    #[serde(default)]
     pub sha256: String,
-    /// `VERSIONS` at the time: which rows hold a version.
-    pub versions_setting: String,
     /// The version of this program.
     pub tool: String,
-    /// When the walk began: ms since the epoch.
+    /// When the walk began: ms since the epoch. Pages of one that was resumed may be of any time since.
     pub started_at: i64,
     /// When it ended.
     pub finished_at: i64,
@@ -118,32 +139,91 @@ impl Receipt {
         format!("{:015}#{:015}", self.from, self.until)
     }
 
+    /// The digest of all that it says.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let unsigned = Self { sha256: String::new(), ..self.clone() };
+        let json = serde_json::to_vec(&unsigned).expect("a receipt has string keys");
+        hex(&Sha256::digest(json))
+    }
+
+    /// With its digest.
+    #[must_use]
+    pub(super) fn sealed(self) -> Self {
+        Self { sha256: self.digest(), ..self }
+    }
+
+    /// Whether it says what it said when it was made.
+    #[must_use]
+    pub fn is_genuine(&self) -> bool {
+        self.digest() == self.sha256
+    }
+
     /// Whether the table held everything when the receipt was made.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.tally.missing + self.tally.annotations <= self.tally.repaired
+        self.tally.left == 0
+    }
+
+    /// Whether it can stand for a walk: unaltered, complete, and of all that is `wanted`.
+    #[must_use]
+    pub fn counts_for(&self, wanted: &Scope) -> bool {
+        self.is_genuine() && self.is_complete() && self.scope.includes(wanted)
+    }
+
+    /// Whether all that an earlier receipt saw on a page, this one has seen again and found complete.
+    /// What Ably no longer keeps, no later receipt can see.
+    #[must_use]
+    pub fn supersedes(&self, earlier: &Self, page: &PageReceipt) -> bool {
+        let (Some(first), Some(last)) = (self.pages.first(), self.pages.last()) else {
+            return false;
+        };
+        self.is_after(earlier) && first.first <= page.first && page.last <= last.last
+    }
+
+    /// Whether it makes an earlier receipt needless.
+    #[must_use]
+    pub fn supersedes_all_of(&self, earlier: &Self) -> bool {
+        self.is_after(earlier)
+            && (self.from <= earlier.from && earlier.until <= self.until)
+            && earlier.pages.iter().all(|page| self.supersedes(earlier, page))
+    }
+
+    fn is_after(&self, earlier: &Self) -> bool {
+        self.finished_at > earlier.finished_at && self.counts_for(&earlier.scope)
     }
 }
 
-/// The setting's word.
-#[must_use]
-pub(super) fn word(versions: Versions) -> &'static str {
-    match versions {
-        Versions::Both => "both",
-        Versions::Latest => "latest",
-        Versions::All => "all",
-    }
+/// A room's receipts in the table; the sort key of one that cannot be read.
+///
+/// # Errors
+/// When the table could not be read.
+pub async fn receipts(
+    store: &Store,
+    room: &RoomName,
+) -> Result<Vec<Result<Receipt, String>>, StoreError> {
+    store.documents(room, Document::Receipt, (Direction::OldestFirst, None)).await
 }
 
-/// The digest of pages' digests.
+/// How far receipts that count cover time without a gap: from `from` on; if that is `None`, from where
+/// the first of them begins. `None` if that is nowhere.
 #[must_use]
-pub(super) fn sha256_of(pages: &[PageReceipt]) -> String {
-    let mut sum = Sha256::new();
-    for page in pages {
-        sum.update(&page.sha256);
-        sum.update("\n");
-    }
-    hex(&sum.finalize())
+pub(super) fn covered_until(
+    receipts: &[Receipt],
+    wanted: &Scope,
+    from: Option<i64>,
+) -> Option<i64> {
+    let mut windows: Vec<(i64, i64)> = receipts
+        .iter()
+        .filter(|receipt| receipt.counts_for(wanted))
+        .map(|receipt| (receipt.from, receipt.until))
+        .collect();
+    windows.sort_unstable();
+    let start = from.or_else(|| windows.first().map(|(from, _)| *from))?;
+    Some(windows.into_iter().fold(start, |position, (from, until)| match from <= position {
+        true => position.max(until),
+        false => position,
+    }))
 }
 
 /// Counts and digests the versions made until `as_of` that the table holds.
@@ -153,74 +233,16 @@ pub(super) fn digest(archive: &BTreeMap<Serial, Archived>, as_of: i64) -> (u64, 
     for archived in archive.values() {
         for message in archived.all_versions().into_values() {
             if message.version.timestamp <= as_of {
-                digest.add(message);
+                digest.add(&version_line(message));
             }
         }
     }
     digest.finish()
 }
 
-/// What the table no longer holds of a receipt, in words that name messages where they can; none if it
-/// holds everything.
-///
-/// # Errors
-/// When the table could not be read.
-pub async fn verify(store: &Store, receipt: &Receipt) -> Result<Vec<String>, StoreError> {
-    let mut problems = Vec::new();
-    if sha256_of(&receipt.pages) != receipt.sha256 {
-        problems.push("the receipt was altered: its SHA-256 is not that of its pages".into());
-    }
-    for page in &receipt.pages {
-        let archive = match store.archive(&receipt.room, (&page.first, &page.last), false).await {
-            Ok(archive) => archive,
-            Err(error) if error.is_retryable => return Err(error),
-            Err(error) => {
-                problems.push(format!("altered: {error}"));
-                continue;
-            }
-        };
-        let before = problems.len();
-        if receipt.versions_setting == word(Versions::Both) {
-            problems.extend(archive.iter().flat_map(|(serial, archived)| twins(serial, archived)));
-        }
-        let (rows, sha256) = digest(&archive, page.as_of);
-        if sha256 == page.sha256 {
-            continue;
-        }
-        let newer = |archived: &&Archived| {
-            archived.latest.as_ref().is_some_and(|latest| latest.version.timestamp > page.as_of)
-        };
-        let edited = archive.values().filter(newer).count() as u64;
-        let (first, last) = (&page.first, &page.last);
-        let range = format!("from {first} to {last}");
-        if receipt.versions_setting == word(Versions::Latest)
-            && rows + edited >= page.rows
-            && edited > 0
-        {
-            problems.push(format!(
-                "{range}: cannot tell, {edited} messages were edited since and only the latest \
-                 version is kept; make a new receipt with `reconcile`"
-            ));
-        } else if rows < page.rows {
-            problems.push(format!(
-                "{range}: {} of {} versions are gone",
-                page.rows - rows,
-                page.rows
-            ));
-        } else if rows > page.rows {
-            problems.push(format!(
-                "{range}: {} versions came since; make a new receipt with `reconcile`",
-                rows - page.rows
-            ));
-        } else if before == problems.len() {
-            problems.push(format!("{range}: altered, {rows} versions but not the same"));
-        }
-    }
-    Ok(problems)
-}
-
-/// With `VERSIONS=both`, the latest version is in two rows: one tells of the other.
-fn twins(serial: &Serial, archived: &Archived) -> Option<String> {
+/// With `VERSIONS=both`, the latest version is in two rows: each tells of the other.
+#[must_use]
+pub(super) fn twins(serial: &Serial, archived: &Archived) -> Option<String> {
     let newest = archived.versions.values().next_back().map(|row| &row.message);
     match (&archived.latest, newest) {
         (None, Some(_)) => Some(format!("{serial}: the row of the latest version is gone")),
@@ -234,5 +256,88 @@ fn twins(serial: &Serial, archived: &Archived) -> Option<String> {
             }
         },
         (None, None) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn receipt(from: i64, until: i64) -> Receipt {
+        let pages = vec![PageReceipt {
+            first: Serial("b".into()),
+            last: Serial("d".into()),
+            as_of: 5,
+            rows: 3,
+            sha256: "5".into(),
+        }];
+        let unsealed = Receipt {
+            room: RoomName("r".into()),
+            from,
+            until,
+            scope: Scope { versions: "both".into(), ..Scope::default() },
+            tally: Tally { messages: 3, ..Tally::default() },
+            sha256: String::new(),
+            tool: "0".into(),
+            started_at: 1,
+            finished_at: until,
+            pages,
+        };
+        unsealed.sealed()
+    }
+
+    #[test]
+    fn regression_a_receipts_digest_covers_all_that_it_says() {
+        let original = receipt(0, 10);
+        assert!(original.is_genuine());
+        let json = serde_json::to_value(&original).unwrap();
+        for (name, value) in json.as_object().unwrap() {
+            let altered = match value {
+                serde_json::Value::Number(number) => {
+                    serde_json::json!(number.as_i64().unwrap() + 1)
+                }
+                serde_json::Value::String(text) => serde_json::json!(format!("{text}x")),
+                serde_json::Value::Array(_) => serde_json::json!([]),
+                _ => serde_json::json!({"app": "x", "versions": "both", "reactions": false,
+                                        "reactionClients": false, "annotations": false}),
+            };
+            let mut json = json.clone();
+            json[name] = altered;
+            let receipt: Receipt = serde_json::from_value(json).unwrap();
+            assert!(!receipt.is_genuine(), "{name}");
+            assert!(!receipt.counts_for(&receipt.scope), "{name}");
+        }
+    }
+
+    #[test]
+    fn regression_gaps_between_receipts_are_not_jumped_over() {
+        let scope = receipt(0, 1).scope;
+        let until = |windows: &[(i64, i64)], from| {
+            let receipts: Vec<_> =
+                windows.iter().map(|(from, until)| receipt(*from, *until)).collect();
+            covered_until(&receipts, &scope, from)
+        };
+        assert_eq!(until(&[(0, 10), (10, 20), (30, 40)], Some(0)), Some(20));
+        assert_eq!(until(&[(0, 10), (10, 20), (30, 40)], None), Some(20));
+        assert_eq!(until(&[(30, 40), (0, 35)], None), Some(40));
+        assert_eq!(until(&[(5, 10)], Some(0)), Some(0));
+        assert_eq!((until(&[], None), until(&[], Some(3))), (None, Some(3)));
+        let wanted = Scope { annotations: true, ..scope.clone() };
+        assert_eq!(covered_until(&[receipt(0, 10)], &wanted, Some(0)), Some(0));
+    }
+
+    #[test]
+    fn only_what_was_seen_again_is_superseded() {
+        let (earlier, later) = (receipt(0, 10), receipt(0, 20));
+        assert!(later.supersedes_all_of(&earlier) && !earlier.supersedes_all_of(&later));
+        let mut narrower = receipt(0, 20);
+        narrower.pages[0].first = Serial("c".into());
+        assert!(!narrower.sealed().supersedes_all_of(&earlier), "Ably no longer has all of it");
+        let mut incomplete = receipt(0, 20);
+        incomplete.tally.left = 1;
+        assert!(!incomplete.sealed().supersedes_all_of(&earlier));
+        let mut forged = receipt(0, 5);
+        forged.until = 20;
+        assert!(!forged.supersedes_all_of(&earlier));
     }
 }

@@ -1,21 +1,19 @@
 //! Where the rooms to walk come from. Ably has no list of all the rooms there ever were.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::ably;
-use crate::backfill::receipt::{Receipt, Window};
+use crate::backfill::receipt::Window;
 use crate::chat::RoomName;
 use crate::rest::{AblyRest, RestError};
-use crate::store::{Direction, Document, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::time::MS_PER_DAY;
 
 /// A year: what Ably keeps at most, on request.
 const MOST_DAYS: i64 = 366;
-/// Receipts looked at for the last one; those of walks of odd windows may lie between.
-const RECENT: usize = 20;
 
 /// The rooms whose channels are active at Ably now. Rooms nobody is in are not among them.
 ///
@@ -63,13 +61,33 @@ pub async fn stored_rooms(store: &Store, window: Window) -> Result<BTreeSet<Room
     Ok(rooms)
 }
 
-/// Until when the room's receipts reach, in ms since the epoch; `None` if it has none.
+/// When a room was seen in the table's index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DaysSeen {
+    /// The number of days.
+    pub count: u32,
+    /// The first of them: ms since the epoch.
+    pub first: i64,
+    /// The last.
+    pub last: i64,
+}
+
+/// The rooms that the exporter stored something of in the days of a window, and when.
 ///
 /// # Errors
 /// When the table could not be read.
-pub async fn last_receipt(store: &Store, room: &RoomName) -> Result<Option<i64>, StoreError> {
-    let recent = (Direction::NewestFirst, Some(RECENT));
-    let receipts = store.documents::<Receipt>(room, Document::Receipt, recent).await?;
-    let complete = receipts.into_iter().flatten().filter(Receipt::is_complete);
-    Ok(complete.map(|receipt| receipt.until).max())
+pub async fn days_seen(
+    store: &Store,
+    window: Window,
+) -> Result<BTreeMap<RoomName, DaysSeen>, StoreError> {
+    let mut rooms: BTreeMap<RoomName, DaysSeen> = BTreeMap::new();
+    let last = (window.until - 1).div_euclid(MS_PER_DAY);
+    for day in window.from.div_euclid(MS_PER_DAY).max(last - MOST_DAYS)..=last {
+        let at = day * MS_PER_DAY;
+        for room in store.rooms_seen(at).await? {
+            let seen = rooms.entry(room).or_insert(DaysSeen { count: 0, first: at, last: at });
+            (seen.count, seen.last) = (seen.count + 1, at);
+        }
+    }
+    Ok(rooms)
 }

@@ -22,15 +22,26 @@ impl Stop {
         self.wish.send_replace(true);
     }
 
+    /// Whether somebody wishes to stop.
+    #[must_use]
+    pub fn is_wished(&self) -> bool {
+        *self.wish.borrow()
+    }
+
     /// Whether it is time to stop.
     #[must_use]
     pub fn is_due(&self) -> bool {
-        *self.wish.borrow() || self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+        self.is_wished() || self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
-    /// Waits until it is.
+    /// Waits until somebody wishes to.
+    pub async fn wished(&self) {
+        // The sender is this one, and lives as long.
+        self.wish.subscribe().wait_for(|wish| *wish).await.ok();
+    }
+
+    /// Waits until it is time to.
     pub async fn wanted(&self) {
-        let mut wish = self.wish.subscribe();
         let deadline = async {
             match self.deadline {
                 Some(deadline) => tokio::time::sleep_until(deadline).await,
@@ -38,7 +49,7 @@ impl Stop {
             }
         };
         tokio::select! {
-            _ = wish.wait_for(|wish| *wish) => {}
+            () = self.wished() => {}
             () = deadline => {}
         }
     }

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::backfill::{
-    Backfill, Finding, Repair, Report, Stop, Tally, Walked, Window, last_receipt, stored_rooms,
+    Backfill, Finding, Repair, Report, Stop, Tally, Walked, Window, stored_rooms,
 };
 use crate::chat::{RoomName, Serial};
 use crate::config::AblyRestConfig;
@@ -171,9 +171,9 @@ impl Function {
             Err(reason) => Err(reason),
         };
         let (tally, failures, reason) = match &walked {
-            Ok(Walked { tally, failures: 0, .. }) => (*tally, 0, None),
-            Ok(Walked { tally, failures, .. }) => {
-                (*tally, *failures, Some(format!("{failures} messages failed")))
+            Ok(walked @ Walked { failures: 0, .. }) => (walked.done(), 0, None),
+            Ok(walked @ Walked { failures, .. }) => {
+                (walked.done(), *failures, Some(format!("{failures} messages failed")))
             }
             Err(reason) => (Tally::default(), 1, Some(reason.clone())),
         };
@@ -198,26 +198,25 @@ impl Function {
     }
 
     async fn walk(&self, work: Work, deadline: Instant) -> Result<Walked, String> {
-        let store = &self.ingest.store;
-        let latest = now() - LAST_MINUTE;
-        let until = work.until.unwrap_or(latest).min(latest);
-        let from = match work.from {
-            Some(from) => from,
-            None => {
-                let known = last_receipt(store, &work.room).await.map_err(|it| it.to_string())?;
-                known.unwrap_or(until - FIRST_WALK)
-            }
-        };
-        let window = Window { from, until };
-        if from >= until {
-            return Ok(Walked::default());
-        }
         let stop = Stop::new(Some(deadline - TIME_TO_STOP.min(deadline - Instant::now())));
         let mut backfill = Backfill::new(self.client().await?, self.ingest.clone(), stop);
         // To overwrite what an archive holds is for people to decide.
         backfill.repair = Repair::Missing;
         backfill.is_executed = true;
         backfill.leaves_empty_receipts = false;
+        let latest = now() - LAST_MINUTE;
+        let until = work.until.unwrap_or(latest).min(latest);
+        let from = match work.from {
+            Some(from) => from,
+            None => {
+                let covered = backfill.covered_until(&work.room, None).await;
+                covered.map_err(|it| it.to_string())?.unwrap_or(until - FIRST_WALK)
+            }
+        };
+        let window = Window { from, until };
+        if from >= until {
+            return Ok(Walked::default());
+        }
         let log = Arc::new(Log::default());
         let walked = backfill.walk(&work.room, (window, from), &*log).await;
         let walked = walked.map_err(|failure| failure.reason)?;
@@ -234,6 +233,9 @@ impl Function {
             stopped = is_stopped,
             "room reconciled"
         );
+        if *is_stopped && walked.done().messages == 0 {
+            return Err("stopped before anything was done".into());
+        }
         if *is_stopped {
             let rest = Work { room: work.room, from: Some(from), until: Some(until) }.json();
             let sent = self.queue.send_all(&[rest], Duration::ZERO, deadline).await;

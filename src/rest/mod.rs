@@ -52,7 +52,10 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 
 /// An API key, `APPID.KEYID:SECRET`.
 #[derive(Clone)]
-pub struct ApiKey(HeaderValue);
+pub struct ApiKey {
+    authorization: HeaderValue,
+    app_id: String,
+}
 
 impl ApiKey {
     /// Reads a key.
@@ -71,7 +74,14 @@ impl ApiKey {
         let value = HeaderValue::try_from(format!("Basic {}", BASE64.encode(text)));
         let mut value = value.map_err(|_| "not an API key".to_owned())?;
         value.set_sensitive(true);
-        Ok(Self(value))
+        let app_id = text.split('.').next().unwrap_or_default().to_owned();
+        Ok(Self { authorization: value, app_id })
+    }
+
+    /// The app it is of.
+    #[must_use]
+    pub fn app_id(&self) -> &str {
+        &self.app_id
     }
 }
 
@@ -105,6 +115,7 @@ pub enum Versions {
 #[derive(Debug)]
 pub struct AblyRest {
     client: reqwest::Client,
+    app_id: String,
     hosts: Hosts,
     pace: Option<tokio::sync::Mutex<Interval>>,
     /// Whether the Chat API was found to serve no versions.
@@ -177,7 +188,7 @@ impl AblyRest {
         // Whoever installed one first has chosen for the process.
         rustls::crypto::ring::default_provider().install_default().ok();
         let mut headers = HeaderMap::new();
-        headers.insert(AUTHORIZATION, key.0.clone());
+        headers.insert(AUTHORIZATION, key.authorization.clone());
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert("x-ably-version", HeaderValue::from_static("4"));
         let agent = concat!("ably-chat-exporter/", env!("CARGO_PKG_VERSION"));
@@ -200,7 +211,22 @@ impl AblyRest {
             tokio::sync::Mutex::new(interval)
         });
         let (requests, items) = (AtomicU64::new(0), AtomicU64::new(0));
-        Ok(Self { client, hosts, pace, lacks_versions: AtomicBool::new(false), requests, items })
+        let app_id = key.app_id.clone();
+        Ok(Self {
+            client,
+            app_id,
+            hosts,
+            pace,
+            lacks_versions: AtomicBool::new(false),
+            requests,
+            items,
+        })
+    }
+
+    /// The app whose rooms it reads: that of the key.
+    #[must_use]
+    pub fn app_id(&self) -> &str {
+        &self.app_id
     }
 
     /// How many requests Ably has answered, and how many messages and annotations were in the answers,
@@ -418,7 +444,7 @@ mod tests {
     #[test]
     fn a_key_is_checked_and_never_shown() {
         let key = ApiKey::parse("app.key:s3cret\n").unwrap();
-        assert!(!format!("{key:?} {:?}", key.0).contains("s3cret"));
+        assert!(!format!("{key:?} {:?}", key.authorization).contains("s3cret"));
         for bad in ["", "app.key", "app:secret", ".key:secret", "app.key:", "app.:s"] {
             assert!(
                 ApiKey::parse(bad).unwrap_err().starts_with("expected an Ably API key"),

@@ -13,7 +13,7 @@ use crate::store::Store;
 use crate::store::error::{StoreError, lost_the_race};
 use crate::store::item::{self, Item};
 use crate::store::key::{self, Key, Kind};
-use crate::store::page::Direction;
+use crate::store::page::{Direction, Items};
 
 /// The rows of one message.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,6 +24,8 @@ pub struct Archived {
     pub versions: BTreeMap<Serial, VersionRow>,
     /// The row of its current reactions.
     pub reactions: Option<ReactionsRow>,
+    /// Rows that are none of this program's, or were changed since: which, and what is wrong.
+    pub unreadable: Vec<String>,
 }
 
 /// The row of one version.
@@ -31,9 +33,8 @@ pub struct Archived {
 pub struct VersionRow {
     /// The version.
     pub message: ChatMessage,
-    /// How many versions the message had when all of them were last found in the table, this one being
-    /// the latest.
-    pub count: Option<usize>,
+    /// The digest of all versions up to this one, noted when they last were those at Ably.
+    pub settled: Option<String>,
 }
 
 /// The row of current reactions.
@@ -56,54 +57,140 @@ impl Archived {
         latest.chain(versions).collect()
     }
 
-    /// How many versions the message has up to this one, if all of them were found in the table before
-    /// and still are there.
+    /// The number and the digest of the version rows up to this version.
     #[must_use]
-    pub fn settled(&self, latest: &Serial) -> Option<usize> {
-        let count = self.versions.get(latest).and_then(|row| row.count);
-        count.filter(|count| self.versions.range(..=latest).count() >= *count)
+    pub fn digest(&self, latest: &Serial) -> (u64, String) {
+        let mut digest = VersionsDigest::default();
+        for row in self.versions.range(..=latest).map(|(_, row)| row) {
+            digest.add(&version_line(&row.message));
+        }
+        digest.finish()
+    }
+
+    /// The number of versions up to this one, if all of them were found to be those at Ably before,
+    /// and still are as they were then.
+    #[must_use]
+    pub fn settled(&self, latest: &Serial) -> Option<u64> {
+        let noted = self.versions.get(latest)?.settled.as_deref()?;
+        let (count, digest) = self.digest(latest);
+        (digest == noted).then_some(count)
+    }
+}
+
+/// Messages of a room with all their rows, in the order of their serials, read as they are asked for.
+pub struct ArchivedMessages<'a> {
+    store: &'a Store,
+    rows: [RowsOfKind; 3],
+}
+
+/// The rows of one kind, read ahead by one.
+struct RowsOfKind {
+    kind: Kind,
+    items: Items,
+    head: Option<(Serial, Item)>,
+}
+
+impl RowsOfKind {
+    async fn peek(&mut self, store: &Store) -> Result<(), StoreError> {
+        if self.head.is_none()
+            && let Some(item) = self.items.next().await
+        {
+            let item = item.map_err(|error| store.unread(&error))?;
+            let sort_key = item.get(key::SK).and_then(|value| value.as_s().ok());
+            let serial = key::serial_of(sort_key.map_or("", String::as_str));
+            self.head = Some((serial, item));
+        }
+        Ok(())
+    }
+}
+
+impl ArchivedMessages<'_> {
+    /// The next message. A row that cannot be read is part of it, as [`Archived::unreadable`].
+    ///
+    /// # Errors
+    /// When the table could not be read.
+    pub async fn next(&mut self) -> Result<Option<(Serial, Archived)>, StoreError> {
+        let [latest, versions, reactions] = &mut self.rows;
+        let store = self.store;
+        try_join!(latest.peek(store), versions.peek(store), reactions.peek(store))?;
+        let heads = self.rows.iter().filter_map(|rows| Some(&rows.head.as_ref()?.0));
+        let Some(serial) = heads.min().cloned() else { return Ok(None) };
+        let mut archived = Archived::default();
+        for rows in &mut self.rows {
+            while let Some((_, item)) = rows.head.take_if(|(of, _)| *of == serial) {
+                if let Err(reason) = archived.add(rows.kind, &item) {
+                    archived.unreadable.push(store.unreadable(&item, reason).to_string());
+                }
+                rows.peek(store).await?;
+            }
+        }
+        Ok(Some((serial, archived)))
+    }
+}
+
+impl Archived {
+    fn add(&mut self, kind: Kind, item: &Item) -> Result<(), item::Unreadable> {
+        match kind {
+            Kind::Message => self.latest = Some(item::to_message(item)?),
+            Kind::Version => {
+                let message = item::to_message(item)?;
+                let settled = item.get(item::SETTLED).and_then(|value| value.as_s().ok()).cloned();
+                let row = VersionRow { settled, message };
+                self.versions.insert(row.message.version.serial.clone(), row);
+            }
+            _ => self.reactions = Some(item::to_reactions_row(item)?.1),
+        }
+        Ok(())
     }
 }
 
 impl Store {
-    /// Reads the rows of a room's messages from one serial to another, both included.
-    ///
-    /// # Errors
-    /// When the table could not be read, or holds a row that is not this program's.
-    pub async fn archive(
+    /// The rows of a room's messages from one serial to another, both included, message by message.
+    #[must_use]
+    pub fn archived_messages(
         &self,
         room: &RoomName,
         (first, last): (&Serial, &Serial),
         is_consistent: bool,
-    ) -> Result<BTreeMap<Serial, Archived>, StoreError> {
-        let read = async |kind: Kind| {
+    ) -> ArchivedMessages<'_> {
+        let rows = [Kind::Message, Kind::Version, Kind::Reactions].map(|kind| {
             let bounds = (kind.from(first), kind.after(last));
-            let mut items = self.items(room, bounds, Direction::OldestFirst, None, is_consistent);
-            let mut rows: Vec<Item> = Vec::new();
-            while let Some(item) = items.next().await {
-                rows.push(item.map_err(|error| self.unread(&error))?);
-            }
-            Ok::<_, StoreError>(rows)
-        };
-        let (latest, versions, reactions) =
-            try_join!(read(Kind::Message), read(Kind::Version), read(Kind::Reactions))?;
-        let mut archive: BTreeMap<Serial, Archived> = BTreeMap::new();
-        for item in latest {
-            let message = self.readable(&item, item::to_message)?;
-            let archived = archive.entry(message.serial.clone()).or_default();
-            archived.latest = Some(message);
-        }
-        for item in versions {
-            let message = self.readable(&item, item::to_message)?;
-            let count = item.get(item::VERSION_COUNT).and_then(|it| it.as_n().ok()?.parse().ok());
-            let archived = archive.entry(message.serial.clone()).or_default();
-            archived.versions.insert(message.version.serial.clone(), VersionRow { message, count });
-        }
-        for item in reactions {
-            let (serial, row) = self.readable(&item, item::to_reactions_row)?;
-            archive.entry(serial).or_default().reactions = Some(row);
+            let items = self.items(room, bounds, Direction::OldestFirst, None, is_consistent);
+            RowsOfKind { kind, items, head: None }
+        });
+        ArchivedMessages { store: self, rows }
+    }
+
+    /// The same, all at once.
+    ///
+    /// # Errors
+    /// When the table could not be read.
+    pub async fn archive(
+        &self,
+        room: &RoomName,
+        range: (&Serial, &Serial),
+        is_consistent: bool,
+    ) -> Result<BTreeMap<Serial, Archived>, StoreError> {
+        let mut messages = self.archived_messages(room, range, is_consistent);
+        let mut archive = BTreeMap::new();
+        while let Some((serial, archived)) = messages.next().await? {
+            archive.insert(serial, archived);
         }
         Ok(archive)
+    }
+
+    /// Whether the table holds anything of a room that was said there.
+    ///
+    /// # Errors
+    /// When the table could not be read.
+    pub async fn knows(&self, room: &RoomName) -> Result<bool, StoreError> {
+        for kind in [Kind::Message, Kind::Version, Kind::Reactions] {
+            let mut rows = self.items(room, kind.all(), Direction::OldestFirst, Some(1), false);
+            if let Some(row) = rows.next().await {
+                return row.map(|_| true).map_err(|error| self.unread(&error));
+            }
+        }
+        Ok(false)
     }
 
     fn readable<T>(
@@ -118,14 +205,15 @@ impl Store {
     /// serials of message and annotation.
     ///
     /// # Errors
-    /// As [`Store::archive`].
+    /// When the table could not be read, or holds a row that is not this program's.
     pub async fn annotations(
         &self,
         room: &RoomName,
         (first, last): (&Serial, &Serial),
+        is_consistent: bool,
     ) -> Result<BTreeSet<(Serial, Serial)>, StoreError> {
         let bounds = (Kind::Reaction.from(first), Kind::Reaction.after(last));
-        let mut items = self.items(room, bounds, Direction::OldestFirst, None, false);
+        let mut items = self.items(room, bounds, Direction::OldestFirst, None, is_consistent);
         let mut found = BTreeSet::new();
         while let Some(item) = items.next().await {
             let item = item.map_err(|error| self.unread(&error))?;
@@ -134,8 +222,8 @@ impl Store {
         Ok(found)
     }
 
-    /// Notes on a version's row that the message has so many versions up to it, and the table all of
-    /// them. A row that is gone meanwhile is none to note it on.
+    /// Notes on a version's row the digest of all versions up to it, which are those at Ably. Does
+    /// nothing if the row is gone.
     ///
     /// # Errors
     /// When the table could not be asked.
@@ -143,7 +231,7 @@ impl Store {
         &self,
         room: &RoomName,
         (serial, version): (&Serial, &Serial),
-        count: usize,
+        digest: String,
     ) -> Result<(), StoreError> {
         let Ok(key) = Key::version(room, serial, version) else { return Ok(()) };
         let request = self
@@ -151,11 +239,11 @@ impl Store {
             .update_item()
             .table_name(&self.table)
             .set_key(Some(key.attributes().into()))
-            .update_expression("SET #count = :count")
+            .update_expression("SET #settled = :digest")
             .condition_expression("attribute_exists(#pk)")
             .expression_attribute_names("#pk", key::PK)
-            .expression_attribute_names("#count", item::VERSION_COUNT)
-            .expression_attribute_values(":count", AttributeValue::N(count.to_string()));
+            .expression_attribute_names("#settled", item::SETTLED)
+            .expression_attribute_values(":digest", AttributeValue::S(digest));
         match request.send().await {
             Ok(_) => Ok(()),
             Err(error) if lost_the_race(&error) => Ok(()),
@@ -216,8 +304,24 @@ fn is_equivalent(one: &JsonText, other: &JsonText) -> bool {
     one == other || read(one).zip(read(other)).is_some_and(|(one, other)| same(&one, &other))
 }
 
-/// A digest of versions, to be given in the order of their serials: SHA-256 over one line of JSON each,
-/// `["<serial>","<version.serial>","<SHA-256 of its content>"]` and a newline.
+/// A version's line in a digest: `["<serial>","<version.serial>","<SHA-256 of its content>"]` and a
+/// newline.
+#[must_use]
+pub fn version_line(message: &ChatMessage) -> String {
+    let mut content = Sha256::new();
+    content.update(json(message));
+    if let Some(raw) = &message.raw {
+        content.update(raw.encoding.as_deref().unwrap_or_default());
+        content.update(match &raw.data {
+            Data::Text(text) => text.as_bytes(),
+            Data::Bytes(bytes) => bytes,
+        });
+    }
+    let (serial, version) = (message.serial.as_str(), message.version.serial.as_str());
+    json(&[serial, version, hex(&content.finalize()).as_str()]) + "\n"
+}
+
+/// A digest of versions: SHA-256 over their lines, in the order of their serials.
 #[derive(Clone, Debug, Default)]
 pub struct VersionsDigest {
     lines: Sha256,
@@ -225,24 +329,13 @@ pub struct VersionsDigest {
 }
 
 impl VersionsDigest {
-    /// Takes a version.
-    pub fn add(&mut self, message: &ChatMessage) {
-        let mut content = Sha256::new();
-        content.update(json(message));
-        if let Some(raw) = &message.raw {
-            content.update(raw.encoding.as_deref().unwrap_or_default());
-            content.update(match &raw.data {
-                Data::Text(text) => text.as_bytes(),
-                Data::Bytes(bytes) => bytes,
-            });
-        }
-        let (serial, version) = (message.serial.as_str(), message.version.serial.as_str());
-        self.lines.update(json(&[serial, version, hex(&content.finalize()).as_str()]));
-        self.lines.update("\n");
+    /// Takes a version's line.
+    pub fn add(&mut self, line: &str) {
+        self.lines.update(line);
         self.count += 1;
     }
 
-    /// How many there were, and their digest as hexadecimal digits.
+    /// The number of versions, and their digest as hexadecimal digits.
     #[must_use]
     pub fn finish(self) -> (u64, String) {
         (self.count, hex(&self.lines.finalize()))

@@ -16,6 +16,8 @@ pub enum Condition {
     Absent,
     /// There is none, or an older version.
     Newer(Serial),
+    /// There is an older version: a row that another `VERSIONS` has left must not stay behind.
+    Older(Serial),
     /// There is none, or an older version, or the same and it did not arrive later: Ably gives
     /// nothing else that orders two summaries of one version.
     NotOlder(Serial, i64),
@@ -32,12 +34,16 @@ const NOT_OLDER: &str = "attribute_not_exists(#pk) OR #version.#serial < :serial
 impl Condition {
     /// The condition in DynamoDB's terms: expression, names and values.
     pub(super) fn expression(&self) -> Expression {
-        let mut names = HashMap::from([("#pk".to_owned(), key::PK.to_owned())]);
+        let mut names = HashMap::new();
+        if !matches!(self, Self::Older(_)) {
+            names.insert("#pk".to_owned(), key::PK.to_owned());
+        }
         let (expression, serial, received_at) = match self {
             Self::Absent => return ("attribute_not_exists(#pk)", names, None),
             Self::Newer(serial) => {
                 ("attribute_not_exists(#pk) OR #version.#serial < :serial", serial, None)
             }
+            Self::Older(serial) => ("#version.#serial < :serial", serial, None),
             Self::NotOlder(serial, received_at) => (NOT_OLDER, serial, Some(received_at)),
             Self::NotNewer(serial) => {
                 ("attribute_not_exists(#pk) OR #version.#serial <= :serial", serial, None)
@@ -59,14 +65,16 @@ impl Condition {
     #[must_use]
     pub fn replaces(&self, earlier: &Self) -> bool {
         match (self, earlier) {
-            (Self::Newer(this), Self::Newer(that)) => this.cmp(that) == Ordering::Greater,
+            (Self::Newer(this), Self::Newer(that)) | (Self::Older(this), Self::Older(that)) => {
+                this.is_newer_than(that)
+            }
             (Self::NotOlder(this, arrived), Self::NotOlder(that, before)) => {
                 (this, arrived).cmp(&(that, before)) != Ordering::Less
             }
             (Self::Absent, _) => false,
             (_, Self::Absent) => true,
             // Rows of one key have conditions of one kind, but for `Absent`; replacements are not folded.
-            (Self::Newer(_) | Self::NotOlder(..) | Self::NotNewer(_), _) => false,
+            (Self::Newer(_) | Self::Older(_) | Self::NotOlder(..) | Self::NotNewer(_), _) => false,
         }
     }
 }

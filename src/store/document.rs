@@ -71,8 +71,8 @@ impl Store {
         (bytes + SPARE_BYTES).div_ceil(1_024) as u64
     }
 
-    /// Reads a room's documents of one kind, in the order of their names. `None` in the place of a row that
-    /// is none of this program's.
+    /// Reads a room's documents of one kind, in the order of their names; the sort key of one that
+    /// cannot be read.
     ///
     /// # Errors
     /// When the table could not be read.
@@ -81,7 +81,7 @@ impl Store {
         room: &RoomName,
         document: Document,
         (direction, limit): (Direction, Option<usize>),
-    ) -> Result<Vec<Option<T>>, StoreError> {
+    ) -> Result<Vec<Result<T, String>>, StoreError> {
         let bounds = document.kind().all();
         let mut items = self.items(room, bounds, direction, limit, true);
         let mut found = Vec::new();
@@ -89,7 +89,8 @@ impl Store {
             let item = item.map_err(|error| self.unread(&error))?;
             // DynamoDB removes what has expired within days.
             if !has_expired(&item) {
-                found.push(from_item(item));
+                let sort_key = item.get(key::SK).and_then(|it| it.as_s().ok()).cloned();
+                found.push(from_item(item).ok_or_else(|| sort_key.unwrap_or_default()));
             }
             if limit.is_some_and(|limit| found.len() >= limit) {
                 break;

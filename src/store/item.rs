@@ -24,9 +24,8 @@ pub(super) const MAX_BYTES: usize = 400 * 1_024;
 pub(super) const KEY_NAME_BYTES: usize = key::PK.len() + key::SK.len();
 /// When a summary arrived, in ms since the epoch.
 pub(super) const RECEIVED_AT: &str = "receivedAt";
-/// How many versions Ably had of the message when they were last compared: on the row of the version
-/// that was the latest then.
-pub(super) const VERSION_COUNT: &str = "versionCount";
+/// The digest of all versions up to a version, on its row: they were those at Ably.
+pub(super) const SETTLED: &str = "versionsSha256";
 /// Room for the attributes that are added to an item once it is built: the key, `expiresAt` and
 /// `receivedAt`.
 const SPARE_BYTES: usize = 4 * 1_024;

@@ -116,6 +116,11 @@ fn plain(serial: &Serial) -> Result<&str, Unstorable> {
     Ok(text)
 }
 
+/// The serial of the message that a row belongs to, from its sort key.
+pub(super) fn serial_of(sort_key: &str) -> Serial {
+    Serial(sort_key.split(SEPARATOR).nth(1).unwrap_or_default().into())
+}
+
 /// The rows of a room, by the first word of their sort key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {

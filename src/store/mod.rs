@@ -26,13 +26,16 @@ mod rooms;
 use aws_sdk_dynamodb::Client;
 use tokio::time::Instant;
 
-pub use archive::{Archived, ReactionsRow, VersionRow, VersionsDigest, differences, hex};
+pub use archive::{
+    Archived, ArchivedMessages, ReactionsRow, VersionRow, VersionsDigest, differences, hex,
+    version_line,
+};
 pub use condition::Condition;
 pub use document::Document;
 pub use error::{StoreError, Unstorable};
 pub use key::Key;
 pub use page::{Direction, Page, PageRequest, Start, StoredMessage};
-pub use plan::{Observation, Put};
+pub use plan::{Observation, Put, Rows};
 
 /// What is stored of a message's versions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,6 +47,18 @@ pub enum Versions {
     Latest,
     /// Every version only; readers find the latest.
     All,
+}
+
+impl Versions {
+    /// The setting's word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Both => "both",
+            Self::Latest => "latest",
+            Self::All => "all",
+        }
+    }
 }
 
 /// What is stored of reactions.

@@ -28,14 +28,6 @@ impl Put {
         }
     }
 
-    /// Notes on a version's row that the message has so many versions up to it, and the table will have
-    /// all of them.
-    #[must_use]
-    pub fn settled(mut self, count: usize) -> Self {
-        self.item.insert(item::VERSION_COUNT.into(), AttributeValue::N(count.to_string()));
-        self
-    }
-
     /// DynamoDB's write units: one for each KB begun.
     #[must_use]
     pub fn write_units(&self) -> u64 {
@@ -48,6 +40,15 @@ impl Put {
         item.extend(self.key.attributes());
         item
     }
+}
+
+/// Which rows of a version.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rows {
+    /// Its own.
+    pub version: bool,
+    /// That of the latest version.
+    pub latest: bool,
 }
 
 /// How an event came in.
@@ -86,19 +87,24 @@ impl Store {
         }
     }
 
-    /// The puts by which a version replaces another record of the same one; `with_latest` if that is in
-    /// the row of the latest version too.
+    /// The puts by which a version replaces other records of the same one, in these rows.
     ///
     /// # Errors
     /// When DynamoDB cannot hold one of the rows.
     pub fn plan_replacement(
         &self,
         message: &ChatMessage,
-        with_latest: bool,
+        rows: Rows,
         observation: Observation<'_>,
     ) -> Result<Vec<Put>, Unstorable> {
-        let mut puts = versions(self.settings, message, observation)?;
-        puts.retain(|put| with_latest || put.condition == Condition::Absent);
+        let item = message_item(self.settings, message, observation);
+        let mut puts = Vec::new();
+        if rows.version {
+            puts.push(version_row(message, item.clone())?);
+        }
+        if rows.latest {
+            puts.push(latest_row(message, item)?);
+        }
         for put in &mut puts {
             put.condition = Condition::NotNewer(message.version.serial.clone());
         }
@@ -119,6 +125,14 @@ impl Store {
         expire(&mut item, self.settings, timestamp, observation);
         let key = Key::reaction(&annotation.room, &annotation.message, &annotation.serial)?;
         Put::new(key, Condition::Absent, item)
+    }
+
+    /// DynamoDB's write units for a version's row.
+    #[must_use]
+    pub fn version_write_units(&self, message: &ChatMessage) -> u64 {
+        let now = Observation { delivery: None, received_at: 0 };
+        let put = version_row(message, message_item(self.settings, message, now));
+        put.map_or(0, |put| put.write_units())
     }
 
     /// Whether reaction summaries are stored at all.
@@ -151,17 +165,36 @@ fn versions(
     message: &ChatMessage,
     observation: Observation<'_>,
 ) -> Result<Vec<Put>, Unstorable> {
-    let (room, serial, version) = (&message.room, &message.serial, &message.version.serial);
+    let item = message_item(settings, message, observation);
+    Ok(match settings.versions {
+        Versions::Both => vec![version_row(message, item.clone())?, latest_row(message, item)?],
+        Versions::Latest => vec![latest_row(message, item)?],
+        // A create has nothing older to replace.
+        Versions::All if message.version.serial == message.serial => {
+            vec![version_row(message, item)?]
+        }
+        Versions::All => {
+            let condition = Condition::Older(message.version.serial.clone());
+            let latest = Put { condition, ..latest_row(message, item.clone())? };
+            vec![version_row(message, item)?, latest]
+        }
+    })
+}
+
+fn message_item(settings: Settings, message: &ChatMessage, observation: Observation<'_>) -> Item {
     let mut item = item::of_message(message);
     expire(&mut item, settings, message.timestamp, observation);
-    let one = |item: Item| Put::new(Key::version(room, serial, version)?, Condition::Absent, item);
-    let latest =
-        |item: Item| Put::new(Key::message(room, serial)?, Condition::Newer(version.clone()), item);
-    Ok(match settings.versions {
-        Versions::Both => vec![one(item.clone())?, latest(item)?],
-        Versions::Latest => vec![latest(item)?],
-        Versions::All => vec![one(item)?],
-    })
+    item
+}
+
+fn version_row(message: &ChatMessage, item: Item) -> Result<Put, Unstorable> {
+    let key = Key::version(&message.room, &message.serial, &message.version.serial)?;
+    Put::new(key, Condition::Absent, item)
+}
+
+fn latest_row(message: &ChatMessage, item: Item) -> Result<Put, Unstorable> {
+    let condition = Condition::Newer(message.version.serial.clone());
+    Put::new(Key::message(&message.room, &message.serial)?, condition, item)
 }
 
 fn reactions(

@@ -41,6 +41,8 @@ pub struct Behaviour {
     pub repeats: bool,
     /// Whether the Chat API serves versions.
     pub serves_versions: bool,
+    /// Serials of versions that lists of versions do not show yet.
+    pub unlisted: BTreeSet<String>,
     /// A body and its content type, instead of every answer.
     pub instead: Option<(&'static str, &'static str)>,
     /// What is added to the time of answers, in seconds.
@@ -60,6 +62,7 @@ impl Default for Behaviour {
             is_backwards: false,
             repeats: false,
             serves_versions: true,
+            unlisted: BTreeSet::new(),
             instead: None,
             skew: 0,
         }
@@ -72,6 +75,17 @@ struct Message {
     versions: Vec<Value>,
     reactions: Option<Value>,
     annotations: Vec<Value>,
+}
+
+impl Message {
+    /// The versions that lists of them show.
+    fn listed(&self, behaviour: &Behaviour) -> Vec<Value> {
+        let is_listed = |version: &&Value| {
+            let serial = version["version"]["serial"].as_str().unwrap_or_default();
+            !behaviour.unlisted.contains(serial)
+        };
+        self.versions.iter().filter(is_listed).cloned().collect()
+    }
 }
 
 #[derive(Default)]
@@ -92,6 +106,7 @@ struct Shared {
     histories: AtomicU64,
     versions: AtomicU64,
     paged: Notify,
+    asked: Notify,
 }
 
 /// A stand-in on a free port of this machine; it ends when it is dropped.
@@ -188,6 +203,17 @@ impl Ably {
         }
     }
 
+    /// Waits until so many requests have been made.
+    pub async fn wait_for_requests(&self, count: u64) {
+        loop {
+            let asked = self.shared.asked.notified();
+            if self.requests()[0] >= count {
+                return;
+            }
+            asked.await;
+        }
+    }
+
     fn message(&self, room: &str, serial: &str, change: impl FnOnce(&mut Message)) {
         let mut data = lock(&self.shared.data);
         change(data.rooms.entry(room.into()).or_default().entry(serial.into()).or_default());
@@ -206,6 +232,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap) -> Response {
     let number = shared.requests.fetch_add(1, Ordering::SeqCst) + 1;
+    shared.asked.notify_waiters();
     let behaviour = lock(&shared.data).behaviour.clone();
     tokio::time::sleep(behaviour.latency).await;
     let mut response = if let Some((body, kind)) = behaviour.instead {
@@ -276,7 +303,7 @@ fn route(
         {
             shared.versions.fetch_add(1, Ordering::SeqCst);
             match data.rooms.get(*room).and_then(|room| room.get(*serial)) {
-                Some(message) => list(&message.versions),
+                Some(message) => list(&message.listed(behaviour)),
                 None => error(404, 40_400, "no such message"),
             }
         }
@@ -286,7 +313,7 @@ fn route(
             match (message, *what) {
                 (Some(message), "versions") => {
                     shared.versions.fetch_add(1, Ordering::SeqCst);
-                    list(&message.versions.iter().map(pub_sub).collect::<Vec<_>>())
+                    list(&message.listed(behaviour).iter().map(pub_sub).collect::<Vec<_>>())
                 }
                 (Some(message), "annotations") => list(&message.annotations),
                 _ => error(404, 40_400, "no such message"),

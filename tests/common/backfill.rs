@@ -60,6 +60,12 @@ pub async fn end(mut child: Child) -> Ended {
     Ended { status, lines: lines.collect(), errors }
 }
 
+/// Sends a signal, `-INT` for example.
+pub fn signal(child: &Child, name: &str) {
+    let pid = child.id().expect("it runs").to_string();
+    std::process::Command::new("kill").args([name, &pid]).status().expect("a signal");
+}
+
 pub async fn run(args: &[&str], engine: &Engine, ably: &Ably) -> Ended {
     end(start(&[args, &["--pace", "10000"]].concat(), engine, ably, &[])).await
 }

@@ -13,6 +13,12 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) struct Flags {
     #[command(subcommand)]
     pub(crate) command: Command,
+    /// Print JSON lines, also on a terminal
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print results and warnings, and no progress
+    #[arg(long, global = true)]
+    pub(crate) quiet: bool,
 }
 
 #[derive(Subcommand)]
@@ -23,6 +29,8 @@ pub(crate) enum Command {
     Reconcile(Reconcile),
     /// Says whether the table still holds what its receipts saw. Asks nothing of Ably
     Verify(Verify),
+    /// Lists the rooms that the exporter noted in the table, and on how many days
+    Rooms(Known),
 }
 
 #[derive(Args)]
@@ -48,6 +56,23 @@ pub(crate) struct Reconcile {
     /// Write what is missing or older, and Ably's record where the table has another
     #[arg(long)]
     pub(crate) repair: bool,
+    /// Leave a receipt in the table, as --repair does. Without both, nothing is written at all
+    #[arg(long)]
+    pub(crate) receipt: bool,
+    /// Compare every version, also of messages whose versions were found complete before
+    #[arg(long)]
+    pub(crate) full: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Known {
+    /// Noted from then on: a day (2026-11-22), a time (2026-11-22T08:00:00Z) or ms since 1970.
+    /// Default: a year ago
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "0", hide_default_value = true)]
+    pub(crate) since: i64,
+    /// Noted before then. Default: now
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) until: Option<i64>,
 }
 
 #[derive(Args)]

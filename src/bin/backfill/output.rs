@@ -14,9 +14,19 @@ use serde_json::{Value, json};
 /// Between two lines of progress.
 const PERIOD: Duration = Duration::from_secs(10);
 
+/// How the user wants it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Style {
+    /// JSON lines, also on a terminal.
+    pub(crate) json: bool,
+    /// No progress.
+    pub(crate) quiet: bool,
+}
+
 /// The one place that prints.
 pub(crate) struct Output {
     is_text: bool,
+    is_quiet: bool,
     /// Whether each gap is worth a line: in a table that is filled for the first time, none is.
     names_gaps: bool,
     bar: Option<ProgressBar>,
@@ -32,10 +42,11 @@ struct State {
 }
 
 impl Output {
-    pub(crate) fn new(names_gaps: bool) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
+    pub(crate) fn new(style: Style, names_gaps: bool) -> Self {
+        let has_bar = std::io::stderr().is_terminal() && !style.json && !style.quiet;
+        let bar = has_bar.then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-            let style = "{elapsed_precise} {wide_bar} {pos}/{len} rooms, {msg}, {eta} left";
+            let style = "{elapsed_precise} {wide_bar} {pos}/{len} rooms, {msg}";
             bar.set_style(
                 ProgressStyle::with_template(style).unwrap_or(ProgressStyle::default_bar()),
             );
@@ -43,8 +54,8 @@ impl Output {
         });
         let (now, tally) = (Instant::now(), Tally::default());
         let state = State { started: now, printed: now, rooms: 0, done: 0, tally };
-        let is_text = std::io::stdout().is_terminal();
-        Self { is_text, names_gaps, bar, state: Mutex::new(state) }
+        let is_text = std::io::stdout().is_terminal() && !style.json;
+        Self { is_text, is_quiet: style.quiet, names_gaps, bar, state: Mutex::new(state) }
     }
 
     /// Prints a result: `text` for people, or `event` with these members.
@@ -62,6 +73,9 @@ impl Output {
 
     /// Prints something for whoever waits.
     pub(crate) fn note(&self, text: &str) {
+        if self.is_quiet {
+            return;
+        }
         let print = || {
             let line = if self.bar.is_some() {
                 text.to_owned()
@@ -69,6 +83,17 @@ impl Output {
                 line("note", &json!({"text": text}))
             };
             writeln!(std::io::stderr(), "{line}").ok();
+        };
+        match &self.bar {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+
+    /// Prints why nothing can be done.
+    pub(crate) fn error(&self, reason: &str) {
+        let print = || {
+            writeln!(std::io::stderr(), "error: {reason}").ok();
         };
         match &self.bar {
             Some(bar) => bar.suspend(print),
@@ -134,19 +159,21 @@ impl Report for Output {
         let mut state = self.lock();
         state.tally.add(done);
         let Tally { messages, versions, .. } = state.tally;
-        let rate = messages as f64 / state.started.elapsed().as_secs_f64().max(0.001);
+        let elapsed = state.started.elapsed().as_secs_f64();
+        let rate = messages as f64 / elapsed.max(0.001);
+        // Nothing is known of it before a room is done.
+        let rooms_left = (state.rooms - state.done.min(state.rooms)) as f64;
+        let left = (state.done > 0).then(|| (elapsed / state.done as f64 * rooms_left).round());
         if let Some(bar) = &self.bar {
+            let left = left.map_or(String::new(), |seconds| format!(", {seconds} s left"));
             bar.set_message(format!(
-                "{messages} messages, {versions} versions, {rate:.0} messages/s"
+                "{messages} messages, {versions} versions, {rate:.0} messages/s{left}"
             ));
-        } else if state.printed.elapsed() >= PERIOD {
+        } else if !self.is_quiet && state.printed.elapsed() >= PERIOD {
             state.printed = Instant::now();
-            let elapsed = state.started.elapsed().as_secs_f64();
-            let left = (state.rooms - state.done.min(state.rooms)) as f64;
-            let eta = (state.done > 0).then(|| (elapsed / state.done as f64 * left).round());
             let members = json!({
                 "rooms": state.rooms, "roomsDone": state.done, "messages": messages,
-                "versions": versions, "messagesPerSecond": rate.round(), "secondsLeft": eta,
+                "versions": versions, "messagesPerSecond": rate.round(), "secondsLeft": left,
             });
             writeln!(std::io::stderr(), "{}", line("progress", &members)).ok();
         }
