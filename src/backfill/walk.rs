@@ -172,6 +172,7 @@ impl Walk<'_> {
         if self.backfill.is_executed {
             store.remove_document(self.room, Document::Checkpoint, &self.checkpoint).await?;
         }
+        // Whoever mistypes a room's name should not get a receipt for it.
         walked.is_unknown = walked.tally.messages == 0 && !store.knows(self.room).await?;
         if walked.is_unknown {
             return Ok(());

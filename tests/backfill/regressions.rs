@@ -476,3 +476,16 @@ async fn regression_files_flags_and_errors_are_as_people_expect() {
     assert!(ran.summary()["error"].as_str().expect("an error").contains("refused"));
     assert_eq!(ran.events("failed"), Vec::<&Value>::new());
 }
+
+/// With RETENTION_DAYS, a receipt cannot begin before what has expired; `run` goes on from it all the same.
+#[tokio::test]
+async fn regression_run_goes_on_from_receipts_under_a_retention() {
+    let (engine, ably) = (Engine::start().await, Ably::start().await);
+    messages(5).iter().for_each(|message| message.publish(&ably, "r"));
+    let days = ((now() - EPOCH) / 86_400_000 + 10).to_string();
+    let retention = [("RETENTION_DAYS", days.as_str())];
+    let first = with(&RUN, &engine, &ably, &retention).await;
+    assert_eq!((first.status, &first.summary()["messages"]), (0, &json!(5)), "{}", first.errors);
+    let again = with(&RUN, &engine, &ably, &retention).await;
+    assert_eq!((again.status, &again.summary()["messages"]), (0, &json!(0)), "{:?}", again.lines);
+}

@@ -124,6 +124,8 @@ async fn walk_room(
         return Ok(Walked { is_stopped: true, ..Walked::default() });
     }
     let origin = window.from;
+    // Receipts begin no earlier: what has expired is none of theirs.
+    window = backfill.within_retention(window);
     if is_run {
         let covered = backfill.covered_until(&room, Some(window.from)).await?;
         window.from = covered.unwrap_or(window.from);
