@@ -11,13 +11,17 @@ use lambda_runtime::{Error, LambdaEvent, Runtime, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let config = Config::from_env().unwrap_or_else(|error| {
+    let mut config = Config::from_env().unwrap_or_else(|error| {
         init_logs(tracing::Level::ERROR);
         tracing::error!(mistakes = ?error.0, "not started: wrong settings");
         std::process::exit(1)
     });
     init_logs(config.log_level);
     let sdk = aws::connect(config.platform_roots, Identity::Environment).await;
+    if let Err(reason) = config.fetch_secrets(&sdk).await {
+        tracing::error!(reason, "not started: a secret cannot be read");
+        std::process::exit(1)
+    }
     let (keys, token) = (config.webhook_keys.clone(), config.webhook_token.clone());
     let function = Function {
         webhook_auth: WebhookAuth {

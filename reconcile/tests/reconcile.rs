@@ -262,3 +262,13 @@ async fn wrong_settings_stop_the_start() {
     let (status, log) = function.wait().await;
     assert!(!status.success() && log.contains("ABLY_API_KEY is not set"), "{log}");
 }
+
+/// Messages would be compared as ciphertext, as if nobody had a key.
+#[tokio::test]
+async fn a_cipher_key_that_cannot_be_read_stops_the_start() {
+    let arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:cipher-key-AbCdEf";
+    let world = World::start(&[("CIPHER_KEY", arn), ("AWS_MAX_ATTEMPTS", "1")]).await;
+    let (status, log) = world.function.wait().await;
+    assert!(!status.success() && log.contains("not started"), "{log}");
+    assert!(log.contains(&format!("secretsmanager:GetSecretValue on {arn}")), "{log}");
+}

@@ -50,13 +50,14 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(config: QueueConfig) -> Result<(), Box<dyn std::error::Error>> {
+async fn run(mut config: QueueConfig) -> Result<(), Box<dyn std::error::Error>> {
     let status = Status::new();
     let address = serve(config.http_address, &status)
         .await
         .map_err(|error| format!("HTTP_ADDRESS {}: {error}", config.http_address))?;
     tracing::info!(%address, "serving /healthz and /metrics");
     let sdk = aws::connect(config.config.platform_roots, Identity::Anywhere).await;
+    config.config.fetch_secrets(&sdk).await?;
     let consumer = Consumer {
         intake: Intake::new(config.config, &sdk),
         address: config.address,

@@ -9,10 +9,11 @@ mod queue;
 use std::fmt;
 use std::str::FromStr;
 
+use aws_config::SdkConfig;
 use regex_lite::Regex;
 
 use crate::ably::{CipherKey, WebhookKeys, WebhookTokens};
-use crate::secret::SecretSource;
+use crate::secret::{Secret, SecretSource};
 use crate::store::{ReactionClients, Reactions, Settings, Versions};
 #[cfg(feature = "reconcile")]
 pub use ably_rest::{AblyRestConfig, pace};
@@ -32,8 +33,11 @@ pub struct Config {
     pub room_index: Switch,
     /// `ABLY_APP_ID`: refuse events of other Ably apps.
     pub ably_app_id: Option<String>,
-    /// `CIPHER_KEY`: decrypts encrypted messages.
+    /// `CIPHER_KEY`: decrypts encrypted messages. One that is kept elsewhere is there once
+    /// [`Config::fetch_secrets`] has read it.
     pub cipher_key: Option<CipherKey>,
+    /// Where `CIPHER_KEY` is kept, if it is an ARN.
+    cipher_key_source: Option<SecretSource>,
     /// `WEBHOOK_KEYS`: Ably API keys that sign webhooks.
     pub webhook_keys: Option<SecretSource>,
     /// `WEBHOOK_TOKEN`: what the header `X-Webhook-Token` says in requests that Ably does not sign.
@@ -88,6 +92,24 @@ impl Config {
     }
 
     fn read_by<F: Fn(&str) -> Option<String>>(reader: &mut Reader<F>) -> Self {
+        let kept = reader.parsed("CIPHER_KEY", |text| secret(text, cipher_key));
+        let (cipher_key, cipher_key_source) = match kept {
+            Some(SecretSource::Text(text)) => (cipher_key(&text).ok(), None),
+            elsewhere => (None, elsewhere),
+        };
+    /// Reads what is needed from the start on and kept elsewhere: `CIPHER_KEY`, if it is an ARN.
+    ///
+    /// # Errors
+    /// When it cannot be read there, or is no key.
+    pub async fn fetch_secrets(&mut self, sdk: &SdkConfig) -> Result<(), String> {
+        if let Some(source) = self.cipher_key_source.take() {
+            let key = Secret::new(source, cipher_key, sdk.clone()).get().await;
+            let key = key.map_err(|reason| format!("CIPHER_KEY: {reason}"))?;
+            self.cipher_key = Some((*key).clone());
+        }
+        Ok(())
+    }
+
         Self {
             table_name: reader.required("TABLE_NAME", |text| Ok(text.to_owned())),
             settings: Settings {
@@ -101,9 +123,8 @@ impl Config {
             }),
             room_index: reader.choice("ROOM_INDEX"),
             ably_app_id: reader.text("ABLY_APP_ID"),
-            cipher_key: reader.parsed("CIPHER_KEY", |text| {
-                CipherKey::from_base64(text).map_err(|error| error.to_string())
-            }),
+            cipher_key,
+            cipher_key_source,
             webhook_keys: reader.parsed("WEBHOOK_KEYS", |text| secret(text, WebhookKeys::parse)),
             webhook_token: reader
                 .parsed("WEBHOOK_TOKEN", |text| secret(text, WebhookTokens::parse)),
@@ -172,6 +193,10 @@ fn secret<T>(text: &str, parse: fn(&str) -> Result<T, String>) -> Result<SecretS
     match &source {
         SecretSource::Text(text) => parse(text).map(|_| source),
         SecretSource::Parameter(_) | SecretSource::Secret(_) => Ok(source),
+fn cipher_key(text: &str) -> Result<CipherKey, String> {
+    CipherKey::from_base64(text).map_err(|error| error.to_string())
+}
+
     }
 }
 

@@ -90,7 +90,7 @@ fn window(walk: &Walk) -> Result<Window, Error> {
 }
 
 async fn prepare(walk: &Walk, job: Job) -> Result<Backfill, Error> {
-    let config = AblyRestConfig::from_env(true)?;
+    let mut config = AblyRestConfig::from_env(true)?;
     let clients = config.config.settings.reaction_clients;
     if job.annotations && clients == ReactionClients::Totals {
         return Err(
@@ -102,6 +102,7 @@ async fn prepare(walk: &Walk, job: Job) -> Result<Backfill, Error> {
             .map_err(|error| format!("--receipts {}: {error}", directory.display()))?;
     }
     let sdk = aws::connect(config.config.platform_roots, Identity::Anywhere).await;
+    config.config.fetch_secrets(&sdk).await?;
     let source = config.api_key.ok_or("ABLY_API_KEY is not set")?;
     let key = Secret::new(source, ApiKey::parse, sdk.clone()).get().await?;
     let rest = AblyRest::new(&key, config.url.as_deref(), Some(walk.pace))?;
