@@ -44,7 +44,8 @@ pub struct Config {
     pub webhook_token: Option<SecretSource>,
     /// `FAILURE_QUEUE_URL`: the SQS queue that keeps what cannot be stored.
     pub failure_queue_url: Option<String>,
-    /// `AWS_LAMBDA_LOG_LEVEL`, which Lambda sets from the function's logging configuration.
+    /// `LOG_LEVEL`; else `AWS_LAMBDA_LOG_LEVEL`, which Lambda sets from the function's logging
+    /// configuration, and by which it drops lines itself.
     pub log_level: tracing::Level,
     /// `SSL_CERT_FILE` or `SSL_CERT_DIR` is set: trust what is in there instead of the built-in
     /// Amazon roots.
@@ -91,12 +92,6 @@ impl Config {
         reader.finish(config)
     }
 
-    fn read_by<F: Fn(&str) -> Option<String>>(reader: &mut Reader<F>) -> Self {
-        let kept = reader.parsed("CIPHER_KEY", |text| secret(text, cipher_key));
-        let (cipher_key, cipher_key_source) = match kept {
-            Some(SecretSource::Text(text)) => (cipher_key(&text).ok(), None),
-            elsewhere => (None, elsewhere),
-        };
     /// Reads what is needed from the start on and kept elsewhere: `CIPHER_KEY`, if it is an ARN.
     ///
     /// # Errors
@@ -110,6 +105,14 @@ impl Config {
         Ok(())
     }
 
+    fn read_by<F: Fn(&str) -> Option<String>>(reader: &mut Reader<F>) -> Self {
+        let kept = reader.parsed("CIPHER_KEY", |text| secret(text, cipher_key));
+        let (cipher_key, cipher_key_source) = match kept {
+            Some(SecretSource::Text(text)) => (cipher_key(&text).ok(), None),
+            elsewhere => (None, elsewhere),
+        };
+        let log_level =
+            ["LOG_LEVEL", "AWS_LAMBDA_LOG_LEVEL"].map(|name| reader.parsed(name, log_level));
         Self {
             table_name: reader.required("TABLE_NAME", |text| Ok(text.to_owned())),
             settings: Settings {
@@ -129,9 +132,7 @@ impl Config {
             webhook_token: reader
                 .parsed("WEBHOOK_TOKEN", |text| secret(text, WebhookTokens::parse)),
             failure_queue_url: reader.text("FAILURE_QUEUE_URL"),
-            log_level: reader
-                .parsed("AWS_LAMBDA_LOG_LEVEL", log_level)
-                .unwrap_or(tracing::Level::INFO),
+            log_level: log_level.into_iter().flatten().next().unwrap_or(tracing::Level::INFO),
             platform_roots: ["SSL_CERT_FILE", "SSL_CERT_DIR"]
                 .iter()
                 .any(|name| reader.text(name).is_some()),
@@ -187,16 +188,16 @@ fn retention_days(text: &str) -> Result<u32, String> {
     }
 }
 
+fn cipher_key(text: &str) -> Result<CipherKey, String> {
+    CipherKey::from_base64(text).map_err(|error| error.to_string())
+}
+
 /// A secret, or a reference to one; a secret that is given here is tried here.
 fn secret<T>(text: &str, parse: fn(&str) -> Result<T, String>) -> Result<SecretSource, String> {
     let source = SecretSource::parse(text)?;
     match &source {
         SecretSource::Text(text) => parse(text).map(|_| source),
         SecretSource::Parameter(_) | SecretSource::Secret(_) => Ok(source),
-fn cipher_key(text: &str) -> Result<CipherKey, String> {
-    CipherKey::from_base64(text).map_err(|error| error.to_string())
-}
-
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::{Config, ConfigError, Reader, environment, log_level};
+use super::{Config, ConfigError, Reader, environment};
 use crate::queue::{Address, QueueName};
 
 /// Everything the queue consumer can be told: what the function can, but for webhooks, and its own.
@@ -53,10 +53,7 @@ impl QueueConfig {
         dead_letters: bool,
     ) -> Result<Self, ConfigError> {
         let mut reader = Reader { lookup, mistakes: Vec::new() };
-        let mut config = Config::read_by(&mut reader);
-        if let Some(level) = reader.parsed("LOG_LEVEL", log_level) {
-            config.log_level = level;
-        }
+        let config = Config::read_by(&mut reader);
         let mut queues = reader.required("ABLY_QUEUE", QueueName::list);
         if dead_letters {
             let more: Vec<_> = queues.iter().map(QueueName::dead_letters).collect();
