@@ -93,6 +93,16 @@ impl Refusal {
     fn new(status: u16, message: &'static str) -> Self {
         Self { status, reason: message.into(), message }
     }
+
+    /// What the metric `Refused` calls it. `rule` is another: a rule that is authenticated and wrong.
+    pub(super) fn kind(&self) -> &'static str {
+        match self.status {
+            401 => "authentication",
+            405 => "method",
+            503 => "secret",
+            _ => "body",
+        }
+    }
 }
 
 impl WebhookAuth {

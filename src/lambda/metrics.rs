@@ -2,7 +2,7 @@
 //! without a call from the function.
 
 use std::io::stdout;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use metrique_writer_core::format::Format;
@@ -10,7 +10,7 @@ use metrique_writer_core::unit::{Millisecond, UnitTag};
 use metrique_writer_core::{
     Entry, EntryWriter, MetricFlags, Observation, Unit, Value, ValueWriter,
 };
-use metrique_writer_format_emf::Emf;
+use metrique_writer_format_emf::{Emf, MetricDefinition, MetricDirective};
 
 use crate::delivery::{Fate, Outcome};
 use crate::ingest::Report;
@@ -19,18 +19,38 @@ use crate::ingest::Report;
 const NAMESPACE: &str = "AblyChatExporter";
 /// The dimension of every metric.
 const FUNCTION_NAME: &str = "FunctionName";
+/// The second dimension of [`REFUSED`].
+const REASON: &str = "Reason";
+/// Messages that came.
+const RECEIVED: &str = "Received";
+/// Webhooks that were not taken in.
+const REFUSED: &str = "Refused";
 /// Values that CloudWatch takes for one metric in one line.
 const MAX_VALUES: usize = 100;
 
-/// Writes `Received`, `Stored`, `Superseded`, `Skipped`, `Failed` (counts of messages), `Parked`
-/// (count of records) and `IngestLag` (ms from `version.timestamp` to the row) for each invocation,
-/// by `FunctionName`.
-pub struct Metrics(Mutex<Emf>);
+/// Writes `Received`, `Stored`, `Superseded`, `Skipped`, `Failed` (counts of messages), `Parked` and
+/// `HandedBack` (counts of records) and `IngestLag` (ms from `version.timestamp` to the row) for
+/// each invocation, by `FunctionName`; and `Refused` for each webhook that is not taken in, by
+/// `FunctionName` and by `FunctionName` and `Reason`.
+pub struct Metrics {
+    ingested: Mutex<Emf>,
+    refused: Mutex<Emf>,
+}
 
 impl Default for Metrics {
     fn default() -> Self {
-        let dimensions = vec![vec![FUNCTION_NAME.into()]];
-        Self(Mutex::new(Emf::no_validations(NAMESPACE.into(), dimensions)))
+        let emf = || Emf::builder(NAMESPACE.into(), vec![vec![FUNCTION_NAME.into()]]);
+        let refused =
+            MetricDefinition { name: REFUSED, unit: Unit::None, storage_resolution: None };
+        let by_reason = MetricDirective {
+            dimensions: vec![vec![FUNCTION_NAME, REASON]],
+            metrics: vec![refused],
+            namespace: NAMESPACE,
+        };
+        Self {
+            ingested: Mutex::new(emf().skip_all_validations(true).build()),
+            refused: Mutex::new(emf().directive(by_reason).skip_all_validations(true).build()),
+        }
     }
 }
 
@@ -42,21 +62,48 @@ impl Metrics {
         let mut lags: Vec<u64> =
             lags.map(|timestamp| u64::try_from(now - timestamp).unwrap_or(0)).collect();
         lags.sort_unstable();
-        let line = Line { function_name, outcomes, lags: Lags(lags), now };
-        let mut emf = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Err(error) = emf.format(&line, &mut stdout().lock()) {
-            tracing::warn!(%error, "metrics not written");
-        }
+        write(&self.ingested, &Line { function_name, outcomes, lags: Lags(lags), now });
+    }
+
+    /// Counts a webhook that was not taken in.
+    pub(super) fn refused(&self, function_name: &str, reason: &str, now: i64) {
+        write(&self.refused, &RefusedLine { function_name, reason, now });
     }
 
     /// Writes counts of another function's, by name.
     #[cfg(feature = "reconcile")]
     pub(crate) fn counts(&self, function_name: &str, counts: &[(&'static str, u64)], now: i64) {
-        let line = Counts { function_name, counts, now };
-        let mut emf = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Err(error) = emf.format(&line, &mut stdout().lock()) {
-            tracing::warn!(%error, "metrics not written");
-        }
+        write(&self.ingested, &Counts { function_name, counts, now });
+    }
+}
+
+fn write(emf: &Mutex<Emf>, line: &impl Entry) {
+    let mut emf = emf.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Err(error) = emf.format(line, &mut stdout().lock()) {
+        tracing::warn!(%error, "metrics not written");
+    }
+}
+
+/// What every line begins with.
+fn begin<'a>(writer: &mut impl EntryWriter<'a>, function_name: &'a str, now: i64) {
+    let since_epoch = Duration::from_millis(u64::try_from(now).unwrap_or(0));
+    writer.timestamp(UNIX_EPOCH + since_epoch);
+    writer.value(FUNCTION_NAME, function_name);
+}
+
+struct RefusedLine<'a> {
+    function_name: &'a str,
+    reason: &'a str,
+    now: i64,
+}
+
+impl Entry for RefusedLine<'_> {
+    fn write<'a>(&'a self, writer: &mut impl EntryWriter<'a>) {
+        begin(writer, self.function_name, self.now);
+        writer.value(REASON, self.reason);
+        writer.value(REFUSED, &1_u64);
+        // So that an alarm finds it wherever it finds a refusal: nothing came of this request.
+        writer.value(RECEIVED, &0_u64);
     }
 }
 
@@ -70,9 +117,7 @@ struct Counts<'a> {
 #[cfg(feature = "reconcile")]
 impl Entry for Counts<'_> {
     fn write<'a>(&'a self, writer: &mut impl EntryWriter<'a>) {
-        let since_epoch = Duration::from_millis(u64::try_from(self.now).unwrap_or(0));
-        writer.timestamp(UNIX_EPOCH + since_epoch);
-        writer.value(FUNCTION_NAME, self.function_name);
+        begin(writer, self.function_name, self.now);
         for (name, count) in self.counts {
             writer.value(*name, count);
         }
@@ -91,11 +136,9 @@ struct Line<'a> {
 
 impl Entry for Line<'_> {
     fn write<'a>(&'a self, writer: &mut impl EntryWriter<'a>) {
-        let since_epoch = Duration::from_millis(u64::try_from(self.now).unwrap_or(0));
-        writer.timestamp(UNIX_EPOCH + since_epoch);
-        writer.value(FUNCTION_NAME, self.function_name);
+        begin(writer, self.function_name, self.now);
         let counts: [(&str, Count); 5] = [
-            ("Received", |report| report.received),
+            (RECEIVED, |report| report.received),
             ("Stored", |report| report.stored),
             ("Superseded", |report| report.superseded),
             ("Skipped", |report| report.skipped.values().sum()),
@@ -105,8 +148,10 @@ impl Entry for Line<'_> {
             let count = self.outcomes.iter().map(|outcome| count(&outcome.report)).sum::<u64>();
             writer.value(name, &count);
         }
-        let parked = self.outcomes.iter().filter(|outcome| outcome.fate == Fate::Parked).count();
-        writer.value("Parked", &(parked as u64));
+        for (name, fate) in [("Parked", Fate::Parked), ("HandedBack", Fate::Failed)] {
+            let ended = self.outcomes.iter().filter(|outcome| outcome.fate == fate).count();
+            writer.value(name, &(ended as u64));
+        }
         writer.value("IngestLag", &self.lags);
     }
 }

@@ -124,12 +124,16 @@ impl Function {
             Ok(body) => body,
             Err(refusal) => {
                 logs::refused(&call.context.request_id, refusal.status, &refusal.reason);
+                self.count_refused(&call, refusal.kind());
                 return Ok(Answer::Response(request.refuse(&refusal)));
             }
         };
         let delivery = request.delivery(&body, call.received_at);
         let mut outcomes = self.take(&call, &[&delivery]).await;
         let Outcome { fate, report } = outcomes.remove(0);
+        if fate == Fate::Failed && report.is_wrong_rule {
+            self.count_refused(&call, "rule");
+        }
         Ok(Answer::Response(request.answer(&report, fate)))
     }
 
@@ -155,6 +159,11 @@ impl Function {
         self.conclude(call, &outcome);
         let [Outcome { report, .. }] = outcome;
         Failed::new(report)
+    }
+
+    /// Counts a webhook that was not taken in, by what the metric's dimension says of it.
+    fn count_refused(&self, call: &Call<'_>, reason: &str) {
+        self.metrics.refused(&call.context.env_config.function_name, reason, now());
     }
 
     fn conclude(&self, call: &Call<'_>, outcomes: &[Outcome]) {
