@@ -27,8 +27,11 @@ fn settings() -> BTreeSet<String> {
 fn every_setting_is_described_and_can_be_set() {
     let (readme, template) = (read("README.md"), Template::default());
     let of_queue = read("template-queue.yaml");
-    let variables: BTreeSet<_> = template.variables("Exporter").into_iter().collect();
-    let of_reconcile: BTreeSet<_> = template.variables("ReconcileFunction").into_iter().collect();
+    let functions = ["Exporter", "WebhookFunction", "ReconcileFunction"];
+    let [exporter, webhooks, reconcile] =
+        functions.map(|function| BTreeSet::from_iter(template.variables(function)));
+    let variables: BTreeSet<_> =
+        [&exporter, &webhooks, &reconcile].into_iter().flatten().copied().collect();
     let settings = settings();
     assert!(settings.len() >= 10, "{settings:?}");
     for name in &settings {
@@ -42,59 +45,48 @@ fn every_setting_is_described_and_can_be_set() {
             "ABLY_REST_URL",
         ];
         if !set_elsewhere.contains(&name.as_str()) {
-            let is_set = variables.contains(name.as_str())
-                || of_reconcile.contains(name.as_str())
-                || of_queue.contains(&format!("Name: {name},"));
+            let is_set =
+                variables.contains(name.as_str()) || of_queue.contains(&format!("Name: {name},"));
             assert!(is_set, "{name} is in no template");
         }
-        let is_of_webhooks = name.starts_with("WEBHOOK_");
-        if variables.contains(name.as_str()) && !is_of_webhooks {
+        if exporter.contains(name.as_str()) {
             let is_set = of_queue.contains(&format!("Name: {name}"));
             assert!(is_set, "{name} is not in template-queue.yaml");
         }
     }
-    // The reconcile function stores as the exporter does.
-    for name in ["TABLE_NAME", "VERSIONS", "REACTIONS", "REACTION_CLIENTS", "RETENTION_DAYS"] {
-        assert!(of_reconcile.contains(name), "{name} is not set for the reconcile function");
+    // The three functions store by the same rules.
+    for name in ["TABLE_NAME", "VERSIONS", "REACTIONS", "REACTION_CLIENTS", "RETENTION_DAYS"]
+        .into_iter()
+        .chain(["ROOM_FILTER", "ROOM_INDEX", "ABLY_APP_ID", "CIPHER_KEY", "LOG_LEVEL"])
+    {
+        for (function, given) in functions.iter().zip([&exporter, &webhooks, &reconcile]) {
+            assert!(given.contains(name), "{name} is not set for {function}");
+        }
     }
-    for name in variables.into_iter().chain(of_reconcile) {
+    for name in variables {
         let sdk = name == "AWS_MAX_ATTEMPTS";
         assert!(sdk || settings.contains(name), "{name} is set and never read");
     }
 }
 
+/// A parameter is described by its own name, or by that of the variable that it sets.
 #[test]
-fn readme_names_the_outputs_and_parameters_of_the_stack() {
+fn every_parameter_is_described() {
+    let (readme, template) = (read("README.md"), Template::default());
+    for name in template.json()["Parameters"].as_object().expect("parameters").keys() {
+        let variable = name.chars().fold(String::new(), |text, letter| {
+            let gap = if letter.is_ascii_uppercase() && !text.is_empty() { "_" } else { "" };
+            format!("{text}{gap}{}", letter.to_ascii_uppercase())
+        });
+        let ways = [format!("`{name}`"), format!("`{name}="), format!("`{variable}`")];
+        let is_named = ways.iter().any(|way| readme.contains(way));
+        assert!(is_named, "neither {name} nor {variable} is in README.md");
+    }
+}
+
+#[test]
+fn readme_names_the_outputs_of_the_stack() {
     let (readme, template) = (read("README.md"), read("template.yaml"));
-    for name in ["AblyAccountId", "AblyAppId", "AlarmTopicArn", "LogLevel"] {
-        assert!(readme.contains(&format!("`{name}`")), "{name} in README.md");
-        assert!(template.contains(&format!("\n  {name}:\n")), "{name} in template.yaml");
-    }
-    for name in [
-        "EnableWebhook",
-        "WebhookKeysArn",
-        "WebhookTokenArn",
-        "EnableSqs",
-        "EnableKinesis",
-        "VisibilityTimeout",
-        "KafkaClusterArn",
-        "KafkaBootstrapServers",
-        "KafkaTopic",
-        "KafkaSecretArn",
-        "MqBrokerArn",
-        "MqQueue",
-        "MqVirtualHost",
-        "MqSecretArn",
-        "RoomIndex",
-        "ReconcileMinutes",
-        "ReconcileDays",
-        "ReconcileConcurrency",
-        "ReconcilePace",
-        "AblyApiKeyArn",
-    ] {
-        assert!(readme.contains(&format!("`{name}")), "{name} in README.md");
-        assert!(template.contains(&format!("\n  {name}:\n    Type: ")), "{name} in template.yaml");
-    }
     let outputs = ["Region", "FunctionName", "RoleArn", "WebhookUrl", "QueueName", "AccountId"];
     for name in outputs.into_iter().chain(["StreamName", "RoutingKey", "ReconcileFunctionName"]) {
         assert!(readme.contains(&format!("output `{name}`")), "{name} in README.md");

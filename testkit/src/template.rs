@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, KeySchemaElement, KeyType, ScalarAttributeType,
 };
-use yaml_serde::Value;
+use serde_json::{Value, json};
+use yaml_serde::Value as Yaml;
 
 /// The exporter's SAM template.
 #[derive(Debug)]
@@ -14,7 +15,7 @@ pub struct Template(Value);
 impl Default for Template {
     fn default() -> Self {
         let text = include_str!("../../template.yaml");
-        Self(yaml_serde::from_str(text).expect("template.yaml is YAML"))
+        Self(plain(&yaml_serde::from_str(text).expect("template.yaml is YAML")))
     }
 }
 
@@ -54,17 +55,22 @@ impl Template {
     /// Names of the environment variables that a function is given.
     #[must_use]
     pub fn variables(&self, function: &str) -> Vec<&str> {
-        let function = &self.0["Resources"][function]["Properties"];
-        let variables = function["Environment"]["Variables"].as_mapping();
-        variables.expect("the function has variables").keys().map(text).collect()
+        let own = &self.0["Resources"][function]["Properties"];
+        let all = [&self.0["Globals"]["Function"], own].map(|it| &it["Environment"]["Variables"]);
+        all.into_iter().flat_map(names).collect()
+    }
+
+    /// All of it, with `!Ref X` as `{"Ref": "X"}` and `!GetAtt X.Y` as `{"Fn::GetAtt": "X.Y"}`.
+    #[must_use]
+    pub fn json(&self) -> &Value {
+        &self.0
     }
 
     /// Names of the resources that every stack has.
     #[must_use]
     pub fn unconditional_resources(&self) -> BTreeSet<&str> {
-        let resources = self.0["Resources"].as_mapping().expect("the template has resources");
-        let always = resources.iter().filter(|(_, resource)| resource.get("Condition").is_none());
-        always.map(|(name, _)| text(name)).collect()
+        let resources = &self.0["Resources"];
+        names(resources).filter(|name| resources[*name].get("Condition").is_none()).collect()
     }
 
     /// What a parameter is if nobody says anything.
@@ -78,14 +84,14 @@ impl Template {
     pub fn event_response_types(&self, function: &str, event: &str) -> Vec<&str> {
         let events = &self.0["Resources"][function]["Properties"]["Events"];
         let types = &events[event]["Properties"]["FunctionResponseTypes"];
-        types.as_sequence().into_iter().flatten().map(text).collect()
+        types.as_array().into_iter().flatten().map(text).collect()
     }
 
     /// `FunctionResponseTypes` of an event source mapping.
     #[must_use]
     pub fn response_types(&self, mapping: &str) -> Vec<&str> {
         let types = &self.0["Resources"][mapping]["Properties"]["FunctionResponseTypes"];
-        types.as_sequence().into_iter().flatten().map(text).collect()
+        types.as_array().into_iter().flatten().map(text).collect()
     }
 
     fn table(&self) -> &Value {
@@ -93,10 +99,35 @@ impl Template {
     }
 }
 
+/// The names of an object's members.
+fn names(object: &Value) -> impl Iterator<Item = &str> {
+    object.as_object().expect("an object in template.yaml").keys().map(String::as_str)
+}
+
 fn list(value: &Value) -> &[Value] {
-    value.as_sequence().expect("a list in template.yaml")
+    value.as_array().expect("a list in template.yaml")
 }
 
 fn text(value: &Value) -> &str {
     value.as_str().expect("a string in template.yaml")
+}
+
+/// YAML as JSON, CloudFormation's short forms (`!Ref`) in their long ones.
+fn plain(yaml: &Yaml) -> Value {
+    match yaml {
+        Yaml::Tagged(tagged) => {
+            let tag = tagged.tag.to_string();
+            let name = match tag.trim_start_matches('!') {
+                name @ ("Ref" | "Condition") => name.to_owned(),
+                name => format!("Fn::{name}"),
+            };
+            json!({ name: plain(&tagged.value) })
+        }
+        Yaml::Sequence(items) => items.iter().map(plain).collect(),
+        Yaml::Mapping(members) => {
+            let name = |key: &Yaml| key.as_str().expect("names are strings").to_owned();
+            members.iter().map(|(key, value)| (name(key), plain(value))).collect()
+        }
+        scalar => serde_json::to_value(scalar).expect("a scalar is JSON"),
+    }
 }
