@@ -20,8 +20,12 @@ async fn regression_the_cipher_key_need_not_be_in_the_functions_configuration() 
         let env = [engine.env(), services.env()].concat();
         let function = spawn(&api, &env, &[("CIPHER_KEY", arn), ("LOG_LEVEL", "TRACE")]);
         for _ in 0..2 {
-            let answer = api.invoke(sample("encrypted"), TIMEOUT).await;
-            assert!(matches!(answer, Answer::Response(_)), "{answer:?}");
+            tokio::select! {
+                answer = api.invoke(sample("encrypted"), TIMEOUT) => {
+                    assert!(matches!(answer, Answer::Response(_)), "{answer:?}");
+                }
+                () = function.ended() => panic!("it did not start"),
+            }
         }
         assert_eq!(services.secret_reads(), 1);
         let rows = engine.rows().await;
