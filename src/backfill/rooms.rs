@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -14,20 +15,16 @@ use crate::time::MS_PER_DAY;
 
 /// A year: what Ably keeps at most, on request.
 const MOST_DAYS: i64 = 366;
+/// Days of the index that are read at once.
+const DAYS_AT_ONCE: usize = 8;
 
-/// The rooms whose channels are active at Ably now. Rooms nobody is in are not among them.
+/// The rooms whose channels are active at Ably now. Rooms nobody is in are not among them. It may
+/// take minutes where Ably is busy; its future may be dropped.
 ///
 /// # Errors
 /// When Ably does not list them.
 pub async fn active_rooms(rest: &AblyRest) -> Result<BTreeSet<RoomName>, RestError> {
-    let mut rooms = BTreeSet::new();
-    let mut query = Some("limit=1000&by=id".to_owned());
-    while let Some(asked) = query {
-        let page = rest.channels(&asked).await?;
-        rooms.extend(page.items.iter().filter_map(|item| room_of(item)));
-        query = page.next.filter(|next| *next != asked);
-    }
-    Ok(rooms)
+    Ok(rest.channels().await?.iter().filter_map(|item| room_of(item)).collect())
 }
 
 /// A channel is listed by its id, or as an object that holds it.
@@ -46,19 +43,23 @@ fn room_of(item: &RawValue) -> Option<RoomName> {
     ably::of_channel(&name).ok()
 }
 
-/// The rooms that the exporter stored something of in the days of a window: those of the table's index.
+/// The rooms that the exporter stored something of in the days of a window: those of the table's
+/// index.
 ///
 /// # Errors
 /// When the table could not be read.
 pub async fn stored_rooms(store: &Store, window: Window) -> Result<BTreeSet<RoomName>, StoreError> {
-    let mut rooms = BTreeSet::new();
     let last = (window.until - 1).div_euclid(MS_PER_DAY);
     let first = window.from.div_euclid(MS_PER_DAY).max(last - MOST_DAYS);
     // What arrives late is noted on the day of its arrival.
-    for day in first..=last + 1 {
-        rooms.extend(store.rooms_seen(day * MS_PER_DAY).await?);
-    }
-    Ok(rooms)
+    let days = stream::iter(first..=last + 1)
+        .map(|day| store.rooms_seen(day * MS_PER_DAY))
+        .buffer_unordered(DAYS_AT_ONCE);
+    days.try_fold(BTreeSet::new(), async |mut rooms, seen| {
+        rooms.extend(seen);
+        Ok(rooms)
+    })
+    .await
 }
 
 /// When a room was seen in the table's index.

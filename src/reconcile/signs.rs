@@ -14,7 +14,7 @@ use super::{Answer, Function, LAST_MINUTE};
 use crate::ably::{Trouble, trouble};
 use crate::backfill::Window;
 use crate::chat::RoomName;
-use crate::rest::{AblyRest, RestError, history_query};
+use crate::rest::{AblyRest, RestError};
 use crate::store::{Document, hex};
 use crate::time::{MS_PER_DAY, now};
 
@@ -92,14 +92,7 @@ impl Function {
 }
 
 async fn read(rest: &AblyRest, channel: &str, start: i64) -> Result<Vec<Box<RawValue>>, RestError> {
-    let mut items = Vec::new();
-    let mut query = Some(history_query(start, now() + LAST_MINUTE));
-    while let Some(asked) = query {
-        let mut page = rest.meta(channel, &asked).await?;
-        items.append(&mut page.items);
-        query = page.next.filter(|next| *next != asked);
-    }
-    Ok(items)
+    rest.meta(channel, (start, now() + LAST_MINUTE)).await
 }
 
 /// What a message is told by if it comes again.

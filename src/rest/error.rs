@@ -20,8 +20,19 @@ pub struct RestError {
     pub href: Option<String>,
     /// How long Ably asks to wait.
     pub(super) retry_after: Option<Duration>,
-    /// Whether the same request may succeed later, or elsewhere.
-    pub(super) may_pass: bool,
+    pub(super) kind: Kind,
+    /// Whether a smaller page may come through where this one did not.
+    pub(super) is_of_size: bool,
+}
+
+/// Whether the same request may succeed later, or elsewhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Kind {
+    #[default]
+    Permanent,
+    Transient,
+    /// An answer that is not the API's: cut short, or the page of a proxy that may stay in the way.
+    Unreadable,
 }
 
 impl std::error::Error for RestError {}
@@ -67,7 +78,8 @@ impl RestError {
         // The outermost names the URL, which holds the query.
         let cause = causes.last().map_or_else(|| "no answer".to_owned(), ToString::to_string);
         let message = if error.is_timeout() { "no answer in time".to_owned() } else { cause };
-        Self { path: path.into(), message, may_pass: true, ..Self::default() }
+        let is_of_size = !error.is_connect();
+        Self { path: path.into(), message, kind: Kind::Transient, is_of_size, ..Self::default() }
     }
 
     /// The answer says no. Some errors are in the headers alone (42922).
@@ -82,36 +94,75 @@ impl RestError {
         let message = info.message.or_else(|| header("x-ably-errormessage"));
         let message = message.unwrap_or_else(|| "no reason given".into());
         let of_cloudfront = header("server").is_some_and(|server| server == "CloudFront");
+        let code = info.code.or_else(|| header("x-ably-errorcode")?.parse().ok());
+        // RSC15l: 500 to 504, or anything from CloudFront. Rate limits, that of enumerations
+        // (42912) included, end with time (Ably error registry).
+        let is_limit = is_rate_limit(Some(status), code);
+        let is_transient = is_limit || (500..=599).contains(&status) || of_cloudfront;
         Self {
             path: path.into(),
             status: Some(status),
-            code: info.code.or_else(|| header("x-ably-errorcode")?.parse().ok()),
+            code,
             message: message.chars().filter(|c| !c.is_control()).take(MAX_MESSAGE).collect(),
             href: info.href.filter(|href| href.starts_with("https://")),
             retry_after: header("retry-after")
                 .and_then(|seconds| seconds.trim().parse().ok())
                 .map(Duration::from_secs),
-            // RSC15l: 500 to 504, or anything from CloudFront; and rate limits pass with time.
-            may_pass: status == 429 || (500..=599).contains(&status) || of_cloudfront,
+            kind: if is_transient { Kind::Transient } else { Kind::Permanent },
+            is_of_size: false,
         }
     }
 
-    /// The answer is not what the API is said to give.
+    /// The answer is no JSON array.
     pub(super) fn unreadable(path: &str, status: u16, message: String) -> Self {
+        let kind = Kind::Unreadable;
+        Self { kind, is_of_size: true, ..Self::senseless(path, status, message) }
+    }
+
+    /// The answer makes no sense, and would not another time.
+    pub(super) fn senseless(path: &str, status: u16, message: String) -> Self {
         Self { path: path.into(), status: Some(status), message, ..Self::default() }
+    }
+
+    /// Whether the same request may succeed later. It was tried again for some minutes.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        self.kind != Kind::Permanent
+    }
+
+    /// Whether the limit that was hit is the account's: another host would say the same.
+    pub(super) fn is_of_account(&self) -> bool {
+        is_rate_limit(self.status, self.code)
+    }
+
+    /// Whether the key may not do this; it may do other things.
+    #[must_use]
+    pub fn lacks_capability(&self) -> bool {
+        self.code == Some(40_160)
     }
 
     /// Whether it is the key that is refused, whatever is asked for: nothing else will work either.
     #[must_use]
     pub fn is_of_key(&self) -> bool {
-        self.status == Some(401) && self.code != Some(40_160)
+        self.status == Some(401) && !self.lacks_capability()
     }
 
+    /// Resources are rooms; `*` does not cover metachannels (Ably docs, "Capabilities").
     fn advice(&self) -> Option<&'static str> {
         match self.code {
+            Some(40_160) if self.path == "/channels" => {
+                Some("the key lacks a capability: it needs `channel-metadata` on `*`")
+            }
+            Some(40_160) if self.path.starts_with("/channels/%5Bmeta%5D") => Some(
+                "the key lacks a capability: it needs `history` on `[meta]*`, which `*` is not",
+            ),
             Some(40_160) => Some("the key lacks a capability: it needs `history` on the rooms"),
             _ if self.is_of_key() => Some("ABLY_API_KEY is refused"),
             _ => None,
         }
     }
+}
+
+fn is_rate_limit(status: Option<u16>, code: Option<u32>) -> bool {
+    status == Some(429) || matches!(code, Some(42_900..=42_999))
 }

@@ -3,15 +3,18 @@
 //! where they contradict each other; it can be slow, refuse, fail, repeat itself and tell a wrong time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
 use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use futures_util::stream;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -47,6 +50,25 @@ pub struct Behaviour {
     pub instead: Option<(&'static str, &'static str)>,
     /// What is added to the time of answers, in seconds.
     pub skew: i64,
+    /// In how many pieces a body comes, and how long before each.
+    pub flow: Option<(usize, Duration)>,
+    /// A body of more items than this stops in the middle, and never ends.
+    pub chokes_above: Option<usize>,
+    /// Whether a cursor is refused with another limit than that of its link.
+    pub fixes_limits: bool,
+}
+
+/// What becomes of one request.
+#[derive(Clone, Copy, Debug)]
+pub enum Once {
+    /// An error of Ably's: status and code.
+    Error(u16, u32),
+    /// A body and its content type.
+    Odd(&'static str, &'static str),
+    /// Half of the answer, then the connection ends.
+    CutShort,
+    /// No answer at all.
+    Silence,
 }
 
 impl Default for Behaviour {
@@ -65,6 +87,9 @@ impl Default for Behaviour {
             unlisted: BTreeSet::new(),
             instead: None,
             skew: 0,
+            flow: None,
+            chokes_above: None,
+            fixes_limits: false,
         }
     }
 }
@@ -96,6 +121,10 @@ struct Data {
     active: BTreeSet<String>,
     /// Rooms that the key may not read.
     forbidden: BTreeSet<String>,
+    /// What is refused, by the beginning of its path, with which status and code; or is not.
+    refused: BTreeMap<String, Option<(u16, u32)>>,
+    /// What becomes of the next requests whose paths begin so.
+    next: Vec<(String, Once)>,
     behaviour: Behaviour,
 }
 
@@ -180,6 +209,23 @@ impl Ably {
         lock(&self.shared.data).forbidden.insert(room.into());
     }
 
+    /// Refuses what has a path that begins so (not encoded) from now on. The longest beginning
+    /// decides.
+    pub fn refuse(&self, path: &str, status: u16, code: u32) {
+        lock(&self.shared.data).refused.insert(path.into(), Some((status, code)));
+    }
+
+    /// Allows what has a path that begins so from now on.
+    pub fn allow(&self, path: &str) {
+        lock(&self.shared.data).refused.insert(path.into(), None);
+    }
+
+    /// Decides about the next request whose path begins so (not encoded); given again, about the
+    /// one after that.
+    pub fn next(&self, path: &str, once: Once) {
+        lock(&self.shared.data).next.push((path.into(), once));
+    }
+
     /// Behaves otherwise from now on.
     pub fn behave(&self, change: impl FnOnce(&mut Behaviour)) {
         change(&mut lock(&self.shared.data).behaviour);
@@ -234,14 +280,24 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap)
     let number = shared.requests.fetch_add(1, Ordering::SeqCst) + 1;
     shared.asked.notify_waiters();
     let behaviour = lock(&shared.data).behaviour.clone();
+    let once = once(&mut lock(&shared.data), &decoded(uri.path()));
     tokio::time::sleep(behaviour.latency).await;
+    if matches!(once, Some(Once::Silence)) {
+        return std::future::pending().await;
+    }
     let mut response = if let Some((body, kind)) = behaviour.instead {
         ([(header::CONTENT_TYPE, kind)], body).into_response()
+    } else if let Some(Once::Odd(body, kind)) = once {
+        ([(header::CONTENT_TYPE, kind)], body).into_response()
+    } else if let Some(Once::Error(status, code)) = once {
+        error(status, code, "not this time")
     } else if let Some(status) = failure(&behaviour, number) {
         let code = u32::from(status) * 100;
         error(status, code, "not now")
     } else if !is_admitted(&headers) {
         error(401, 40_101, "invalid credential")
+    } else if let Some((status, code)) = refusal(&lock(&shared.data), &decoded(uri.path())) {
+        error(status, code, "refused")
     } else {
         let path: Vec<String> = uri.path().split('/').skip(1).map(decoded).collect();
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
@@ -254,7 +310,61 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap)
     let date = DateTime::from(now).fmt(DateTimeFormat::HttpDate).expect("a time has a date");
     let date = date.parse().expect("a date is a header");
     response.headers_mut().insert(header::DATE, date);
-    response
+    flow(response, once, &behaviour).await
+}
+
+fn once(data: &mut Data, path: &str) -> Option<Once> {
+    let place = data.next.iter().position(|(start, _)| path.starts_with(start.as_str()))?;
+    Some(data.next.remove(place).1)
+}
+
+fn refusal(data: &Data, path: &str) -> Option<(u16, u32)> {
+    let fitting = data.refused.iter().filter(|(start, _)| path.starts_with(start.as_str()));
+    fitting.max_by_key(|(start, _)| start.len()).and_then(|(_, refusal)| *refusal)
+}
+
+/// How a body ends.
+#[derive(Clone, Copy)]
+enum End {
+    Whole,
+    Broken,
+    Never,
+}
+
+/// Has a body come in pieces, or not to its end.
+async fn flow(response: Response, once: Option<Once>, behaviour: &Behaviour) -> Response {
+    let (parts, body) = response.into_parts();
+    let body = to_bytes(body, usize::MAX).await.expect("the body is at hand");
+    let items = || serde_json::from_slice::<Vec<Value>>(&body).map_or(0, |items| items.len());
+    let chokes = behaviour.chokes_above.is_some_and(|most| items() > most);
+    let end = match once {
+        Some(Once::CutShort) => End::Broken,
+        _ if chokes => End::Never,
+        _ => End::Whole,
+    };
+    if behaviour.flow.is_none() && matches!(end, End::Whole) {
+        return Response::from_parts(parts, Body::from(body));
+    }
+    let (count, pause) = behaviour.flow.unwrap_or((2, Duration::ZERO));
+    let length = body.len().div_ceil(count).max(1);
+    let pieces: Vec<Bytes> = (0..body.len())
+        .step_by(length)
+        .map(|at| body.slice(at..body.len().min(at + length)))
+        .collect();
+    let sent = if matches!(end, End::Whole) { pieces.len() } else { pieces.len() / 2 };
+    let stream = stream::unfold(0, move |at| {
+        let piece = pieces.get(at).filter(|_| at < sent).cloned();
+        async move {
+            tokio::time::sleep(pause).await;
+            match (piece, end) {
+                (Some(piece), _) => Some((Ok(piece), at + 1)),
+                (None, End::Whole) => None,
+                (None, End::Broken) => Some((Err(io::Error::other("cut short")), at)),
+                (None, End::Never) => std::future::pending().await,
+            }
+        }
+    });
+    Response::from_parts(parts, Body::from_stream(stream))
 }
 
 fn failure(behaviour: &Behaviour, number: u64) -> Option<u16> {
@@ -296,7 +406,7 @@ fn route(
             let page = shared.histories.fetch_add(1, Ordering::SeqCst) + 1;
             shared.paged.notify_waiters();
             let room = data.rooms.entry((*room).into()).or_default();
-            history(room, query, behaviour, page)
+            history(room, query, (behaviour, page), false)
         }
         ["chat", "v4", "rooms", room, "messages", serial, "versions"]
             if behaviour.serves_versions =>
@@ -319,13 +429,30 @@ fn route(
                 _ => error(404, 40_400, "no such message"),
             }
         }
+        ["channels", channel, "messages"] if channel.ends_with("::$chat") => {
+            let page = shared.histories.fetch_add(1, Ordering::SeqCst) + 1;
+            shared.paged.notify_waiters();
+            let room = channel.strip_suffix("::$chat").unwrap_or_default();
+            history(data.rooms.entry(room.into()).or_default(), query, (behaviour, page), true)
+        }
         ["channels", channel, "messages"] => {
             let start = number(query, "start").unwrap_or(0);
             let said = data.meta.get(*channel).map(Vec::as_slice).unwrap_or_default();
             let later = |it: &&Value| it["timestamp"].as_i64().unwrap_or(0) >= start;
             list(&said.iter().filter(later).cloned().collect::<Vec<_>>())
         }
-        ["channels"] => list(&data.active.iter().map(|id| json!(id)).collect::<Vec<_>>()),
+        ["channels"] => {
+            let ids: Vec<_> = data.active.iter().map(|id| json!(id)).collect();
+            let start =
+                number(query, "cursor").and_then(|at| usize::try_from(at).ok()).unwrap_or(0);
+            let end = ids.len().min(start + behaviour.page);
+            let mut response = list(ids.get(start..end).unwrap_or_default());
+            if end < ids.len() {
+                let link = format!("<./channels?cursor={end}&limit=1000&by=id>; rel=\"next\"");
+                response.headers_mut().append(header::LINK, link.parse().expect("a header"));
+            }
+            response
+        }
         _ => error(404, 40_400, "no such path"),
     }
 }
@@ -356,8 +483,8 @@ fn number(query: &BTreeMap<String, String>, name: &str) -> Option<i64> {
 fn history(
     room: &BTreeMap<String, Message>,
     query: &BTreeMap<String, String>,
-    behaviour: &Behaviour,
-    number_of_page: u64,
+    (behaviour, number_of_page): (&Behaviour, u64),
+    is_pub_sub: bool,
 ) -> Response {
     let start = number(query, "start").unwrap_or(0);
     let end = number(query, "end").unwrap_or(i64::MAX);
@@ -366,6 +493,10 @@ fn history(
         return error(400, 40_003, "invalid parameter");
     }
     let cursor = query.get("cursor").map_or("", String::as_str);
+    let (cursor, made_for) = cursor.split_once('~').unwrap_or((cursor, ""));
+    if behaviour.fixes_limits && !cursor.is_empty() && made_for != limit.to_string() {
+        return error(400, 40_003, "invalid parameter");
+    }
     let is_empty =
         behaviour.empty_pages.is_some_and(|period| number_of_page.is_multiple_of(period));
     let is_after = |serial: &str| match (behaviour.is_backwards, behaviour.repeats) {
@@ -391,7 +522,7 @@ fn history(
         let mut latest = message.versions.last().expect("a message has a version").clone();
         let none = || json!({"unique": {}, "distinct": {}, "multiple": {}});
         latest["reactions"] = message.reactions.clone().unwrap_or_else(none);
-        items.push(latest);
+        items.push(if is_pub_sub { pub_sub(&latest) } else { latest });
     }
     let more = found.peek().is_some();
     let cursor = if behaviour.is_circular { cursor } else { &last };
@@ -400,7 +531,9 @@ fn history(
         let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
         let rest = format!("start={start}&end={end}&limit={limit}&direction=forwards");
         let first = format!("<./messages?{rest}>; rel=\"first\"");
-        let next = format!("<./messages?cursor={}&{rest}>; rel=\"next\"", encode(cursor));
+        let made_for = if behaviour.fixes_limits { format!("~{limit}") } else { String::new() };
+        let cursor = encode(&format!("{cursor}{made_for}"));
+        let next = format!("<./messages?cursor={cursor}&{rest}>; rel=\"next\"");
         let links = match behaviour.is_link_joined {
             true => vec![format!("{first}, {next}")],
             false => vec![first, next],

@@ -12,7 +12,7 @@ mod runtime_api;
 mod services;
 pub mod template;
 
-pub use ably::{Ably, Behaviour};
+pub use ably::{Ably, Behaviour, Once};
 pub use broker::{Broker, Depth};
 pub use engine::{Engine, Item, client, env, rows};
 pub use fault_proxy::{Fault, FaultProxy};

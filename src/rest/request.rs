@@ -1,0 +1,168 @@
+//! A request: tried again where that may help, elsewhere or in parts.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use aws_smithy_types::date_time::{DateTime, Format};
+use backon::{BackoffBuilder, ExponentialBuilder};
+use reqwest::header::{CONTENT_TYPE, DATE, LINK};
+use serde_json::value::RawValue;
+
+use super::error::Kind;
+use super::{AblyRest, Form, Page, RestError, link, query};
+use crate::time::now;
+
+/// Attempts at one request beyond the first, with pauses that grow from half a second to half a
+/// minute: some two to four minutes of pauses in all.
+const RETRIES: usize = 9;
+/// Answers to one request that may be no JSON: a proxy that is in the way may stay there.
+const UNREADABLE: usize = 3;
+/// Pages of one answer; then they have no end.
+const MAX_PAGES: usize = 10_000;
+/// How far this machine's clock may be off Ably's. Windows end a minute ago.
+const MAX_SKEW: i64 = 30_000;
+
+impl AblyRest {
+    /// All items of an answer, page by page.
+    pub(super) async fn all(
+        &self,
+        path: &str,
+        query: &str,
+    ) -> Result<Vec<Box<RawValue>>, RestError> {
+        let mut items = Vec::new();
+        let mut query = query.to_owned();
+        for _ in 0..MAX_PAGES {
+            let mut page = self.page(path, &query).await?;
+            items.append(&mut page.items);
+            match page.next {
+                Some(next) if next == query => break,
+                Some(next) => query = next,
+                None => return Ok(items),
+            }
+        }
+        Err(RestError::senseless(path, 200, "pages without end".into()))
+    }
+
+    /// Asks until there is an answer, or no hope of one. A page that failed twice by itself, and
+    /// not for lack of a connection, is asked for in smaller and smaller parts.
+    pub(super) async fn page(&self, path: &str, query: &str) -> Result<Page, RestError> {
+        let (shortest, longest) = self.times.pauses;
+        let pauses = ExponentialBuilder::new()
+            .with_min_delay(shortest)
+            .with_max_delay(longest)
+            .with_max_times(RETRIES)
+            .with_jitter();
+        let mut pauses = pauses.build();
+        let (mut asked, mut may_halve) = (query.to_owned(), true);
+        let (mut of_size, mut unreadable) = (0, 0);
+        loop {
+            let error = match self.attempt(path, &asked).await {
+                Ok(page) => return Ok(page),
+                Err(error) => error,
+            };
+            // No page of Ably's says whether a cursor stands with another limit.
+            if asked != query && error.status == Some(400) {
+                (asked, may_halve) = (query.to_owned(), false);
+                continue;
+            }
+            of_size += usize::from(error.is_of_size);
+            unreadable += usize::from(error.kind == Kind::Unreadable);
+            if error.is_of_size && of_size > 1 && may_halve {
+                asked = query::halved(&asked).unwrap_or(asked);
+            }
+            match pauses.next() {
+                Some(pause) if error.is_transient() && unreadable < UNREADABLE => {
+                    tracing::warn!(reason = %error, ?pause, "Ably will be asked again");
+                    let wished = error.retry_after.unwrap_or_default().min(Duration::from_secs(60));
+                    tokio::time::sleep(pause.max(wished)).await;
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+
+    /// Asks host after host. A rate limit is the account's, not a host's.
+    async fn attempt(&self, path: &str, query: &str) -> Result<Page, RestError> {
+        let mut last = RestError::default();
+        for host in self.hosts.order() {
+            if let Some(pace) = &self.pace {
+                pace.lock().await.tick().await;
+            }
+            match self.ask(host, path, query).await {
+                Ok(page) => {
+                    self.hosts.worked(host);
+                    return Ok(page);
+                }
+                Err(error) if error.is_transient() && !error.is_of_account() => last = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last)
+    }
+
+    async fn ask(&self, host: &str, path: &str, query: &str) -> Result<Page, RestError> {
+        let asked_at = now();
+        let separator = if query.is_empty() { "" } else { "?" };
+        let request = self.client.get(format!("{host}{path}{separator}{query}"));
+        let response = request.send().await.map_err(|error| RestError::no_answer(path, &error))?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let body = response.bytes().await.map_err(|error| RestError::no_answer(path, &error))?;
+        let answered_at = now();
+        let header = |name: &str| Some(headers.get(name)?.to_str().ok()?.to_owned());
+        if !(200..=299).contains(&status) {
+            return Err(RestError::refused(path, status, header, &body));
+        }
+        let items: Vec<Box<RawValue>> = serde_json::from_slice(&body).map_err(|_| {
+            let kind = header(CONTENT_TYPE.as_str()).unwrap_or_else(|| "no content type".into());
+            let kind: String = kind.chars().take(80).collect();
+            RestError::unreadable(path, status, format!("expected a JSON array, found {kind}"))
+        })?;
+        check_clock(path, header(DATE.as_str()).as_deref(), asked_at, answered_at)?;
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.items.fetch_add(items.len() as u64, Ordering::Relaxed);
+        let links = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
+        Ok(Page { items, next: link::next(links), asked_at, form: Form::Chat })
+    }
+}
+
+/// Windows, and which of two reaction summaries is newer, are decided by clocks. An answer's `Date`
+/// is Ably's, to the second.
+fn check_clock(
+    path: &str,
+    date: Option<&str>,
+    asked_at: i64,
+    answered_at: i64,
+) -> Result<(), RestError> {
+    let date = date.and_then(|date| DateTime::from_str(date, Format::HttpDate).ok());
+    let Some(date) = date.and_then(|date| date.to_millis().ok()) else { return Ok(()) };
+    let skew = if date + 1_000 < asked_at {
+        asked_at - date
+    } else if date > answered_at {
+        answered_at - date
+    } else {
+        0
+    };
+    if skew.abs() <= MAX_SKEW {
+        return Ok(());
+    }
+    let (seconds, side) = (skew.abs() / 1_000, if skew > 0 { "ahead of" } else { "behind" });
+    let message = format!("this machine's clock is {seconds} s {side} Ably's; set it right");
+    Err(RestError::senseless(path, 200, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_off_is_an_error() {
+        let noon = 1_767_225_600_000;
+        let check =
+            |asked| check_clock("/x", Some("Thu, 01 Jan 2026 00:00:00 GMT"), asked, asked + 50);
+        assert!(check(noon).is_ok() && check(noon + 999).is_ok());
+        assert!(check(noon - 29_000).is_ok() && check(noon + 29_000).is_ok());
+        assert!(check(noon + 90_000).unwrap_err().to_string().contains("90 s ahead of Ably's"));
+        assert!(check(noon - 90_000).unwrap_err().to_string().contains("s behind Ably's"));
+        assert!(check_clock("/x", None, 0, 0).is_ok());
+    }
+}
