@@ -17,7 +17,7 @@ use crate::backfill::receipt::{PageReceipt, Receipt, Tally, Window, digest};
 use crate::backfill::scope::Scope;
 use crate::backfill::{Backfill, Failure, Repair, Report, Walked};
 use crate::chat::{ChatMessage, RoomName, Serial};
-use crate::rest::{Page, history_query};
+use crate::rest::{Form, Page, history_query};
 use crate::store::{Archived, Document, Put};
 use crate::time::now;
 
@@ -279,8 +279,17 @@ impl Walk<'_> {
     fn read_page(&self, page: Page) -> Vec<Listed> {
         let mut listed = Vec::with_capacity(page.items.len());
         for item in page.items {
-            match ably::chat_message(&item, self.room) {
-                Ok(fetched) => listed.push(Listed { fetched, bytes: item.get().len() }),
+            let read = match page.form {
+                Form::Chat => ably::chat_message(&item, self.room).map(Some),
+                Form::PubSub => {
+                    let key = self.backfill.ingest.decoder.cipher_key.as_ref();
+                    ably::pub_sub_message(&item, self.room, key)
+                }
+            };
+            match read {
+                Ok(Some(fetched)) => listed.push(Listed { fetched, bytes: item.get().len() }),
+                // Other messages may be on a channel, as they may come live.
+                Ok(None) => {}
                 Err(error) => self.refuse(serial_of(&item).as_ref(), &error.to_string()),
             }
         }
