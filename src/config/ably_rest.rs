@@ -17,7 +17,14 @@ pub struct AblyRestConfig {
     pub queue_url: Option<String>,
     /// `RECONCILE_PACE`: requests a second.
     pub pace: Option<f64>,
+    /// `HISTORY_DAYS`: how long Ably keeps messages.
+    pub history_days: u16,
 }
+
+/// What Ably keeps unless it is asked for more, and the most that it keeps (Ably docs, "Chat
+/// history"), in days.
+const HISTORY_DAYS: u16 = 30;
+const MAX_HISTORY_DAYS: u16 = 366;
 
 impl AblyRestConfig {
     /// Reads the environment; without a key, where none is needed.
@@ -46,8 +53,31 @@ impl AblyRestConfig {
             url: reader.parsed("ABLY_REST_URL", base_url),
             queue_url: reader.text("RECONCILE_QUEUE_URL"),
             pace: reader.parsed("RECONCILE_PACE", pace),
+            history_days: reader.parsed("HISTORY_DAYS", history_days).unwrap_or(HISTORY_DAYS),
         };
+        if let Err(reason) = config.check_app() {
+            reader.mistakes.push(format!("ABLY_API_KEY: {reason}"));
+        }
         reader.finish(config)
+    }
+}
+
+impl AblyRestConfig {
+    /// Checks a key that is given here; one that is kept elsewhere is checked when it is read.
+    fn check_app(&self) -> Result<(), String> {
+        match &self.api_key {
+            Some(SecretSource::Text(text)) => {
+                ApiKey::parse(text)?.check_app(self.config.ably_app_id.as_deref())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn history_days(text: &str) -> Result<u16, String> {
+    match text.parse() {
+        Ok(days @ 1..=MAX_HISTORY_DAYS) => Ok(days),
+        _ => Err(format!("expected a whole number of days from 1 to {MAX_HISTORY_DAYS}")),
     }
 }
 
@@ -68,7 +98,11 @@ mod tests {
 
     #[test]
     fn every_mistake_is_named_at_once() {
-        let settings = [("ABLY_REST_URL", "http://ably.example"), ("RECONCILE_PACE", "0")];
+        let settings = [
+            ("ABLY_REST_URL", "http://ably.example"),
+            ("RECONCILE_PACE", "0"),
+            ("HISTORY_DAYS", "367"),
+        ];
         let read = |name: &str| settings.iter().find(|(it, _)| *it == name).map(|it| it.1.into());
         let ConfigError(mistakes) = AblyRestConfig::read(read, true).unwrap_err();
         for start in [
@@ -76,9 +110,34 @@ mod tests {
             "ABLY_API_KEY is not set",
             "ABLY_REST_URL: the key would travel in the clear",
             "RECONCILE_PACE: expected requests a second",
+            "HISTORY_DAYS: expected a whole number of days from 1 to 366",
         ] {
             assert!(mistakes.iter().any(|it| it.starts_with(start)), "{start} in {mistakes:?}");
         }
-        assert_eq!(mistakes.len(), 4);
+        assert_eq!(mistakes.len(), 5);
+    }
+
+    #[test]
+    fn regression_the_key_of_another_app_is_a_mistake() {
+        let read = |key: &'static str| {
+            AblyRestConfig::read(
+                |name| match name {
+                    "TABLE_NAME" => Some("table".into()),
+                    "ABLY_APP_ID" => Some("prod".into()),
+                    "ABLY_API_KEY" => Some(key.into()),
+                    _ => None,
+                },
+                true,
+            )
+        };
+        let ConfigError(mistakes) = read("staging.key:s3cret").unwrap_err();
+        assert_eq!(
+            mistakes,
+            ["ABLY_API_KEY: a key of app \"staging\", but ABLY_APP_ID is \"prod\""]
+        );
+        let config = read("prod.key:s3cret").unwrap();
+        assert_eq!(config.history_days, 30);
+        // Where it is kept, it is checked when it is read.
+        assert!(read("arn:aws:ssm:eu-west-1:123456789012:parameter/chat/key").is_ok());
     }
 }

@@ -125,7 +125,11 @@ impl Total {
     /// Prints the summary.
     pub(crate) fn conclude(&self, output: &Output, backfill: &Backfill) -> Exit {
         let (requests, messages) = backfill.rest().usage();
-        let units = self.done.write_units + self.receipt_units;
+        // A comparison writes nothing; a dry run says what the run would.
+        let units = match self.job.is_executed || self.job.is_run {
+            true => self.done.write_units + self.receipt_units,
+            false => 0,
+        };
         let usd = units as f64 * USD_PER_WRITE_UNIT;
         let seconds = self.begun.elapsed().as_secs_f64().max(requests as f64 / self.pace).round();
         let mut text = format!(

@@ -105,6 +105,8 @@ async fn prepare(walk: &Walk, job: Job) -> Result<Backfill, Error> {
     config.config.fetch_secrets(&sdk).await?;
     let source = config.api_key.ok_or("ABLY_API_KEY is not set")?;
     let key = Secret::new(source, ApiKey::parse, sdk.clone()).get().await?;
+    let app = config.config.ably_app_id.as_deref();
+    key.check_app(app).map_err(|reason| format!("ABLY_API_KEY: {reason}"))?;
     let rest = AblyRest::new(&key, config.url.as_deref(), Some(walk.pace))?;
     let mut backfill = Backfill::new(rest, Ingest::new(config.config, &sdk), Stop::new(None));
     backfill.repair = job.repair;
