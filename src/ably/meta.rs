@@ -13,7 +13,7 @@ use crate::chat::RoomName;
 
 /// Codes of failed integrations (Ably error registry): the target's rate limit, the account's
 /// integration rate, and the failures of a delivery.
-const CODES: [u64; 9] = [42_923, 42_925, 70_000, 70_001, 70_002, 70_003, 70_004, 70_005, 70_006];
+const CODES: [i64; 9] = [42_923, 42_925, 70_000, 70_001, 70_002, 70_003, 70_004, 70_005, 70_006];
 /// Kinds of outbound traffic that are integrations: webhooks, serverless functions, Ably Queues and
 /// streams (Ably docs, "App statistics").
 const KINDS: [&str; 4] = ["webhook", "httpEvent", "sharedQueue", "externalQueue"];
@@ -21,15 +21,16 @@ const KINDS: [&str; 4] = ["webhook", "httpEvent", "sharedQueue", "externalQueue"
 /// A sign that Ably did not deliver something about that time. What, it does not say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
-    /// When Ably said so: ms since the epoch.
-    pub timestamp: i64,
+    /// When Ably said so, in ms since the epoch; `None` if it does not say.
+    pub timestamp: Option<i64>,
     /// What it said: code and tag, or counts.
     pub reason: String,
 }
 
 #[derive(Deserialize)]
 struct MetaMessage<'a> {
-    timestamp: Option<i64>,
+    #[serde(borrow)]
+    timestamp: Option<&'a RawValue>,
     #[serde(borrow)]
     data: Option<&'a RawValue>,
 }
@@ -39,7 +40,7 @@ struct MetaMessage<'a> {
 #[must_use]
 pub fn trouble(raw: &RawValue) -> Option<Trouble> {
     let message: MetaMessage<'_> = serde_json::from_str(raw.get()).ok()?;
-    let timestamp = message.timestamp?;
+    let timestamp = message.timestamp.and_then(|raw| whole(&value(raw)?));
     let data = value(message.data?)?;
     let reason = failed_counts(&data).or_else(|| integration_error(&data))?;
     Some(Trouble { timestamp, reason })
@@ -53,10 +54,23 @@ fn value(raw: &RawValue) -> Option<Value> {
     }
 }
 
+/// A whole number in any spelling: `1`, `1.0`, `"1"`.
+fn whole(value: &Value) -> Option<i64> {
+    let text = match value {
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => text.clone(),
+        _ => return None,
+    };
+    text.parse().ok().or_else(|| {
+        let number = text.parse::<f64>().ok()?;
+        format!("{number:.0}").parse().ok().filter(|_| number.fract() == 0.0)
+    })
+}
+
 fn integration_error(data: &Value) -> Option<String> {
     let error = data.get("error").unwrap_or(data);
     let tag = data.get("tag").or_else(|| error.get("tag")).and_then(Value::as_str).unwrap_or("");
-    let code = error.get("code").and_then(Value::as_u64);
+    let code = error.get("code").and_then(whole);
     let is_known = code.is_some_and(|code| CODES.contains(&code));
     if !is_known && !tag.starts_with("reactor.") {
         return None;
@@ -143,6 +157,28 @@ mod tests {
         ] {
             assert_eq!(read(&other), None, "{other}");
         }
+    }
+
+    /// A sign of trouble is one, however its time and code are spelled.
+    #[test]
+    fn regression_odd_spellings_hide_no_error() {
+        let read = |message: &str| trouble(&RawValue::from_string(message.into()).unwrap());
+        for (timestamp, expected) in [
+            ("5", Some(5)),
+            ("1.7672256e12", Some(1_767_225_600_000)),
+            ("5.0", Some(5)),
+            ("\"5\"", Some(5)),
+            ("null", None),
+            ("{}", None),
+        ] {
+            for code in ["42925", "42925.0", "\"42925\""] {
+                let message = format!(r#"{{"timestamp":{timestamp},"data":{{"code":{code}}}}}"#);
+                let found = read(&message).expect("an error of an integration");
+                assert_eq!(found.timestamp, expected, "{message}");
+                assert_eq!(found.reason, "error 42925");
+            }
+        }
+        assert_eq!(read(r#"{"data":{"code":70001}}"#).unwrap().timestamp, None);
     }
 
     #[test]

@@ -69,8 +69,9 @@ impl Function {
         (state.known, state.read_at) = (known.into_iter().take(MAX_KNOWN).collect(), asked_at);
         for Trouble { timestamp, reason } in &signs {
             tracing::warn!(at = timestamp, reason, "Ably tells of deliveries that failed");
-            let (first, last) = state.trouble.unwrap_or((*timestamp, *timestamp));
-            state.trouble = Some((first.min(*timestamp), last.max(*timestamp)));
+            let at = timestamp.unwrap_or(asked_at);
+            let (first, last) = state.trouble.unwrap_or((at, at));
+            state.trouble = Some((first.min(at), last.max(at)));
         }
         let mut rooms = 0;
         if let Some((first, last)) = state.trouble
