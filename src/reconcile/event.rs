@@ -26,10 +26,11 @@ pub(super) enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(tag = "task", rename_all = "camelCase", deny_unknown_fields)]
 pub(super) enum Task {
-    /// Queue every room: for what came since its last receipt, or for so many days.
+    /// Queue the rooms of the last days, for what came since they were compared last; with `days`,
+    /// every room that Ably may have something of.
     Rooms {
-        /// Days to look back, whatever receipts there are: edits, deletions and reactions belong to the
-        /// time at which their message was created.
+        /// Days to look back at least, whatever receipts there are: edits, deletions and reactions
+        /// belong to the time at which their message was created.
         #[serde(default)]
         days: Option<u16>,
     },
@@ -42,15 +43,23 @@ pub(super) enum Task {
 #[serde(deny_unknown_fields)]
 pub(super) struct Work {
     pub(super) room: RoomName,
-    /// Ms since the epoch. Default: where the last receipt ends.
+    /// Ms since the epoch. Default: where receipts end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) from: Option<i64>,
     /// Ms since the epoch. Default: a minute ago.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) until: Option<i64>,
+    /// Days to look back at least, where no `from` is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) days: Option<u16>,
 }
 
 impl Work {
+    /// What has come since the room was compared last.
+    pub(super) fn of(room: RoomName) -> Self {
+        Self { room, from: None, until: None, days: None }
+    }
+
     pub(super) fn json(&self) -> String {
         serde_json::to_string(self).expect("a room and numbers serialise")
     }
@@ -112,7 +121,7 @@ mod tests {
     #[test]
     fn every_event_is_told() {
         let room = RoomName("a".into());
-        let work = Work { room: room.clone(), from: Some(1), until: None };
+        let work = Work { from: Some(1), ..Work::of(room.clone()) };
         let record = json!({"messageId": "m", "eventSource": "aws:sqs", "body": work.json()});
         let read = WorkRecord { id: "m".into(), work: Ok(work) };
         assert_eq!(Event::read(json!({"Records": [record]})), Event::Work(vec![read]));

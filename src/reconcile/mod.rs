@@ -1,22 +1,23 @@
-//! The reconcile function: a Lambda that walks rooms unattended. A schedule has it put every room of the
-//! table's index into a work queue, and look for signs of trouble at Ably; the queue hands it one room at
-//! a time; and Ably may tell it of channels that have closed.
+//! The reconcile function: a Lambda that walks rooms unattended. A schedule has it put the rooms of
+//! the table's index, and those active at Ably, into a work queue, and look for signs of trouble at
+//! Ably; the queue hands it one room at a time; and Ably may tell it of channels that have closed.
 
 mod event;
 mod signs;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aws_config::SdkConfig;
 use lambda_runtime::{Context, LambdaEvent};
 use serde::Serialize;
 use serde_json::{Value, json};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::backfill::{
-    Backfill, Finding, Repair, Report, Stop, Tally, Walked, Window, stored_rooms,
+    Backfill, Finding, Repair, Report, Stop, Tally, Walked, Window, active_rooms, stored_rooms,
 };
 use crate::chat::{RoomName, Serial};
 use crate::config::AblyRestConfig;
@@ -33,8 +34,14 @@ use event::{Event, Task, Work, WorkRecord};
 const LAST_MINUTE: i64 = 60_000;
 /// How far back the first walk of a room looks that has no receipt yet, in ms: a day.
 const FIRST_WALK: i64 = MS_PER_DAY;
-/// Kept back from the invocation's time: a chunk of a walk, its checkpoint, and sending the rest back to
-/// the queue.
+/// The frequent look takes rooms that were noted in so many days: an outage of a day hides none.
+/// All that Ably may have something of would be too dear four times an hour; they have their turn
+/// each day.
+const RECENT_DAYS: u16 = 2;
+/// What Ably may take to list its active rooms. It lets one at a time do so.
+const TIME_TO_LIST: Duration = Duration::from_secs(30);
+/// Kept back from the invocation's time: a chunk of a walk, its checkpoint, and sending the rest
+/// back to the queue.
 const TIME_TO_STOP: Duration = Duration::from_secs(60);
 const TIME_TO_ANSWER: Duration = Duration::from_secs(2);
 /// Requests to Ably a second, of one instance.
@@ -45,11 +52,22 @@ const NAMED_GAPS: usize = 20;
 /// The function, built once and lent to every invocation.
 pub struct Function {
     key: Secret<ApiKey>,
+    /// The app that the key must be of.
+    app_id: Option<String>,
     url: Option<String>,
     pace: f64,
+    history_days: u16,
     ingest: Ingest,
     queue: SqsQueue,
     metrics: Metrics,
+    /// Whether the log says already that the key may not list active rooms.
+    is_unlisted_logged: AtomicBool,
+}
+
+/// One invocation.
+struct Call<'a> {
+    context: &'a Context,
+    deadline: Instant,
 }
 
 /// Why an invocation failed.
@@ -83,11 +101,14 @@ impl Function {
         let queue = config.queue_url.ok_or("RECONCILE_QUEUE_URL is not set")?;
         Ok(Self {
             key: Secret::new(source, ApiKey::parse, sdk.clone()),
+            app_id: config.config.ably_app_id.clone(),
             url: config.url,
             pace: config.pace.unwrap_or(PACE),
+            history_days: config.history_days,
             ingest: Ingest::new(config.config, sdk),
             queue: SqsQueue::new(queue, sdk.clone()),
             metrics: Metrics::default(),
+            is_unlisted_logged: AtomicBool::new(false),
         })
     }
 
@@ -99,19 +120,22 @@ impl Function {
         let LambdaEvent { payload, context } = event;
         let left = time_left(context.deadline, now()).unwrap_or(LONGEST_INVOCATION);
         let deadline = Instant::now() + left.saturating_sub(TIME_TO_ANSWER);
+        let call = Call { context: &context, deadline };
         let answer = match Event::read(payload) {
             Event::Work(records) => {
                 let mut failures = BatchItemFailures::default();
                 for record in records {
                     let item_identifier = record.id.clone();
-                    if !self.work(record, deadline, &context).await {
+                    if !self.work(record, &call).await {
                         failures.batch_item_failures.push(BatchItemFailure { item_identifier });
                     }
                 }
                 Ok(Answer::Records(failures))
             }
-            Event::Task(Task::Rooms { days }) => self.rooms(days, deadline).await,
-            Event::Task(Task::Signs) => self.signs(deadline).await,
+            Event::Task(task) => {
+                let done = timeout_at(deadline, self.task(task, &call)).await;
+                done.unwrap_or_else(|_| Err("no time was left before the deadline".into()))
+            }
             Event::Closed(room) => self.closed(room, deadline).await,
             Event::Other => Ok(Answer::Done(json!({"ignored": true}))),
             Event::Unknown(reason) => Err(reason),
@@ -122,19 +146,72 @@ impl Function {
         })
     }
 
-    async fn client(&self) -> Result<AblyRest, String> {
-        AblyRest::new(&*self.key.get().await?, self.url.as_deref(), Some(self.pace))
+    async fn task(&self, task: Task, call: &Call<'_>) -> Result<Answer, String> {
+        match task {
+            Task::Rooms { days } => self.rooms(days, call).await,
+            Task::Signs => self.signs(call).await,
+        }
     }
 
-    /// Puts every room that was seen in the last day, or so many days, into the queue.
-    async fn rooms(&self, days: Option<u16>, deadline: Instant) -> Result<Answer, String> {
-        let until = now() - LAST_MINUTE;
-        let back = days.map_or(FIRST_WALK, |days| i64::from(days) * MS_PER_DAY);
-        let seen = Window { from: until - back, until };
-        let from = days.map(|_| seen.from);
-        let rooms = self.send(seen, (from, None), Duration::ZERO, deadline).await?;
+    async fn client(&self) -> Result<AblyRest, String> {
+        let key = self.key.get().await?;
+        let is_ours = key.check_app(self.app_id.as_deref());
+        is_ours.map_err(|reason| format!("ABLY_API_KEY: {reason}"))?;
+        AblyRest::new(&key, self.url.as_deref(), Some(self.pace))
+    }
+
+    /// Puts rooms into the queue: those of the last days, or for a look of so many days, all of
+    /// them.
+    async fn rooms(&self, days: Option<u16>, call: &Call<'_>) -> Result<Answer, String> {
+        let rest = self.client().await?;
+        let noted = days.map_or(RECENT_DAYS, |days| self.history_days.max(days));
+        let rooms = self.known_rooms(&rest, noted, call.deadline).await?;
+        let works = rooms.into_iter().map(|room| Work { days, ..Work::of(room) });
+        let rooms = self.send(works, Duration::ZERO, call).await?;
+        if rooms == 0 {
+            tracing::warn!(days = noted, "no room is known that could be reconciled");
+        }
         tracing::info!(rooms, days, "rooms queued");
         Ok(Answer::Done(json!({"rooms": rooms})))
+    }
+
+    /// The rooms that were noted in so many days, and those active at Ably now.
+    async fn known_rooms(
+        &self,
+        rest: &AblyRest,
+        days: u16,
+        deadline: Instant,
+    ) -> Result<BTreeSet<RoomName>, String> {
+        let until = now();
+        let seen = Window { from: until - i64::from(days) * MS_PER_DAY, until };
+        let stored = stored_rooms(&self.ingest.store, seen).await;
+        let mut rooms = stored.map_err(|error| error.to_string())?;
+        rooms.extend(self.active_rooms(rest, deadline).await?);
+        rooms.retain(|room| !self.ingest.is_filtered_out(Some(room)));
+        Ok(rooms)
+    }
+
+    /// The rooms active at Ably now, as far as the key may know.
+    async fn active_rooms(
+        &self,
+        rest: &AblyRest,
+        deadline: Instant,
+    ) -> Result<BTreeSet<RoomName>, String> {
+        let until = deadline.min(Instant::now() + TIME_TO_LIST);
+        let reason = match timeout_at(until, active_rooms(rest)).await {
+            Ok(Ok(rooms)) => return Ok(rooms),
+            Ok(Err(error)) if error.is_of_key() => return Err(error.to_string()),
+            Ok(Err(error)) => {
+                let is_known = error.lacks_capability()
+                    && self.is_unlisted_logged.swap(true, Ordering::Relaxed);
+                (!is_known).then(|| error.to_string())
+            }
+            Err(_) => Some("no answer in time".into()),
+        };
+        if let Some(reason) = reason {
+            tracing::warn!(reason, "active rooms not listed; rooms of the table's index are taken");
+        }
+        Ok(BTreeSet::new())
     }
 
     /// A channel has closed: what was said last is in the history a minute later.
@@ -143,31 +220,34 @@ impl Function {
             return Ok(Answer::Done(json!({"ignored": true})));
         }
         tracing::info!(ably.room = short(&room.0), "channel closed; room queued");
-        let work = Work { room, from: None, until: None };
+        let work = Work::of(room).json();
         let delay = Duration::from_secs(60);
-        self.queue.send_all(&[work.json()], delay, deadline).await.map_err(|it| it.to_string())?;
+        self.queue.send_all(&[work], delay, deadline).await.map_err(|it| it.to_string())?;
         Ok(Answer::Done(json!({"rooms": 1})))
     }
 
-    /// Queues the rooms seen in a window; how many.
+    /// Queues work; how much.
     async fn send(
         &self,
-        seen: Window,
-        (from, until): (Option<i64>, Option<i64>),
+        works: impl Iterator<Item = Work>,
         delay: Duration,
-        deadline: Instant,
+        call: &Call<'_>,
     ) -> Result<usize, String> {
-        let rooms = stored_rooms(&self.ingest.store, seen).await.map_err(|it| it.to_string())?;
-        let rooms = rooms.into_iter().filter(|room| !self.ingest.is_filtered_out(Some(room)));
-        let works: Vec<String> = rooms.map(|room| Work { room, from, until }.json()).collect();
-        self.queue.send_all(&works, delay, deadline).await.map_err(|it| it.to_string())?;
+        let works: Vec<String> = works.map(|work| work.json()).collect();
+        let sent = self.queue.send_all(&works, delay, call.deadline).await;
+        sent.map_err(|error| error.to_string())?;
+        self.count(call, "RoomsQueued", works.len() as u64);
         Ok(works.len())
     }
 
+    fn count(&self, call: &Call<'_>, name: &'static str, count: u64) {
+        self.metrics.counts(&call.context.env_config.function_name, &[(name, count)], now());
+    }
+
     /// Walks a room; whether the queue may forget it.
-    async fn work(&self, record: WorkRecord, deadline: Instant, context: &Context) -> bool {
+    async fn work(&self, record: WorkRecord, call: &Call<'_>) -> bool {
         let walked = match record.work {
-            Ok(work) => self.walk(work, deadline).await,
+            Ok(work) => self.walk(work, call.deadline).await,
             Err(reason) => Err(reason),
         };
         let (tally, failures, reason) = match &walked {
@@ -184,9 +264,9 @@ impl Function {
             ("GapsRepaired", tally.repaired),
             ("GapsNotRepaired", left),
         ];
-        self.metrics.counts(&context.env_config.function_name, &counts, now());
+        self.metrics.counts(&call.context.env_config.function_name, &counts, now());
         if let Some(reason) = &reason {
-            let request_id = &context.request_id;
+            let request_id = &call.context.request_id;
             tracing::error!(
                 requestId = request_id,
                 record = record.id,
@@ -198,19 +278,25 @@ impl Function {
     }
 
     async fn walk(&self, work: Work, deadline: Instant) -> Result<Walked, String> {
+        let latest = now() - LAST_MINUTE;
+        let until = work.until.unwrap_or(latest);
+        if until > latest {
+            self.postpone(&work, until - latest, deadline).await?;
+            return Ok(Walked::default());
+        }
         let stop = Stop::new(Some(deadline - TIME_TO_STOP.min(deadline - Instant::now())));
         let mut backfill = Backfill::new(self.client().await?, self.ingest.clone(), stop);
         // To overwrite what an archive holds is for people to decide.
         backfill.repair = Repair::Missing;
         backfill.is_executed = true;
         backfill.leaves_empty_receipts = false;
-        let latest = now() - LAST_MINUTE;
-        let until = work.until.unwrap_or(latest).min(latest);
         let from = match work.from {
             Some(from) => from,
             None => {
                 let covered = backfill.covered_until(&work.room, None).await;
-                covered.map_err(|it| it.to_string())?.unwrap_or(until - FIRST_WALK)
+                let covered = covered.map_err(|it| it.to_string())?.unwrap_or(until - FIRST_WALK);
+                let days_back = |days| until - i64::from(days) * MS_PER_DAY;
+                work.days.map_or(covered, |days| covered.min(days_back(days)))
             }
         };
         let window = Window { from, until };
@@ -237,11 +323,19 @@ impl Function {
             return Err("stopped before anything was done".into());
         }
         if *is_stopped {
-            let rest = Work { room: work.room, from: Some(from), until: Some(until) }.json();
+            let rest = Work { from: Some(from), until: Some(until), ..Work::of(work.room) }.json();
             let sent = self.queue.send_all(&[rest], Duration::ZERO, deadline).await;
             sent.map_err(|error| error.to_string())?;
         }
         Ok(walked)
+    }
+
+    /// Puts work back whose end, in so many ms, is not in Ably's history yet: SQS holds a message
+    /// back for a quarter of an hour at most.
+    async fn postpone(&self, work: &Work, ms: i64, deadline: Instant) -> Result<(), String> {
+        let wait = Duration::from_millis(u64::try_from(ms).unwrap_or(0)) + Duration::from_secs(1);
+        let sent = self.queue.send_all(&[work.json()], wait, deadline).await;
+        sent.map_err(|error| error.to_string())
     }
 }
 
