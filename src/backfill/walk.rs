@@ -25,7 +25,7 @@ use crate::time::now;
 /// a page; at a pace of ten requests a second, a walk can stop within ten seconds.
 const EDITED_IN_CHUNK: usize = 100;
 /// Bytes of history in one chunk, whose rows are in memory with it.
-const BYTES_IN_CHUNK: usize = 2 << 20;
+const BYTES_IN_CHUNK: usize = 512 << 10;
 /// How often a checkpoint is written, at most.
 const CHECKPOINT_PERIOD: Duration = Duration::from_secs(5);
 /// Pages of a receipt; then the next begins. A page's part has some 300 bytes.
@@ -229,12 +229,13 @@ impl Walk<'_> {
     /// Does a page, chunk by chunk; whether all of it, for it may be time to stop.
     async fn page(
         &self,
-        page: Page,
+        mut page: Page,
         window: Window,
         (progress, course): (&mut Progress, &mut Course),
     ) -> Result<bool, Failure> {
         let asked_at = page.asked_at;
-        let mut listed = self.read_page(page);
+        // Its memory is counted until all of it is done.
+        let mut listed = self.read_page(&mut page);
         // A page that repeats another, or part of it, brings nothing new. Ably's pages disagree whether
         // `end` belongs to the window.
         let (last, resumed_at) = (progress.last().cloned(), course.resumed_at.clone());
@@ -276,9 +277,9 @@ impl Walk<'_> {
     }
 
     /// The messages of a page, in the order of their serials, each once.
-    fn read_page(&self, page: Page) -> Vec<Listed> {
+    fn read_page(&self, page: &mut Page) -> Vec<Listed> {
         let mut listed = Vec::with_capacity(page.items.len());
-        for item in page.items {
+        for item in std::mem::take(&mut page.items) {
             let read = match page.form {
                 Form::Chat => ably::chat_message(&item, self.room).map(Some),
                 Form::PubSub => {

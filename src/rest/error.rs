@@ -23,6 +23,8 @@ pub struct RestError {
     pub(super) kind: Kind,
     /// Whether a smaller page may come through where this one did not.
     pub(super) is_of_size: bool,
+    /// The page was not read, for it has more bytes than there is room for now.
+    pub(super) lacks_room_for: Option<usize>,
 }
 
 /// Whether the same request may succeed later, or elsewhere.
@@ -109,7 +111,7 @@ impl RestError {
                 .and_then(|seconds| seconds.trim().parse().ok())
                 .map(Duration::from_secs),
             kind: if is_transient { Kind::Transient } else { Kind::Permanent },
-            is_of_size: false,
+            ..Self::default()
         }
     }
 
@@ -117,6 +119,12 @@ impl RestError {
     pub(super) fn unreadable(path: &str, status: u16, message: String) -> Self {
         let kind = Kind::Unreadable;
         Self { kind, is_of_size: true, ..Self::senseless(path, status, message) }
+    }
+
+    /// The page has so many bytes, at least, and there is no room for them.
+    pub(super) fn no_room(path: &str, bytes: usize) -> Self {
+        let lacks_room_for = Some(bytes);
+        Self { lacks_room_for, ..Self::senseless(path, 200, format!("a page of {bytes} bytes")) }
     }
 
     /// The answer makes no sense, and would not another time.

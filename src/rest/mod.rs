@@ -5,6 +5,7 @@
 //! A request is tried again for minutes while that may help. Whoever has less time drops its
 //! future, at any point: nothing is begun that would have to be ended.
 
+mod budget;
 mod error;
 mod hosts;
 mod key;
@@ -24,6 +25,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::ably::channel_of;
 use crate::chat::{RoomName, Serial};
+use budget::{Budget, Held};
 pub use error::RestError;
 use hosts::Hosts;
 pub use hosts::base_url;
@@ -70,6 +72,9 @@ pub struct Page {
     pub asked_at: i64,
     /// Which API's items they are.
     pub form: Form,
+    /// The memory that they take, until the page is dropped.
+    #[expect(dead_code, reason = "it is held, and not looked at")]
+    held: Held,
 }
 
 /// The form of messages, by the API that serves them.
@@ -98,6 +103,8 @@ pub struct AblyRest {
     hosts: Hosts,
     times: Times,
     pace: Option<tokio::sync::Mutex<Interval>>,
+    /// Memory for pages, of all requests together.
+    budget: Budget,
     /// Whether the Chat API was found to serve no versions.
     lacks_versions: AtomicBool,
     /// Requests that were answered, and items in the answers: what Ably bills.
@@ -149,6 +156,7 @@ impl AblyRest {
             hosts: Hosts::new(url),
             times,
             pace,
+            budget: Budget::new(),
             lacks_versions: AtomicBool::new(false),
             requests: AtomicU64::new(0),
             items: AtomicU64::new(0),

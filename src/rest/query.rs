@@ -13,18 +13,20 @@ pub fn history_query(start: i64, end: i64) -> String {
 /// The same page in half the size; `None` if it could not be smaller. Links carry the limit beside
 /// their cursor (`chat.yaml`, example of `Link`).
 pub(super) fn halved(query: &str) -> Option<String> {
-    let mut limit = None;
-    let mut parameters = Vec::new();
-    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
-        match parameter.strip_prefix("limit=").and_then(|limit| limit.parse::<u32>().ok()) {
-            Some(found) => limit = Some(found),
-            None => parameters.push(parameter),
-        }
-    }
-    let limit = limit.unwrap_or(PAGE_LIMIT) / 2;
+    limited(query, limit(query) / 2)
+}
+
+/// The same page with at most so many items; `None` for none.
+pub(super) fn limited(query: &str, limit: u32) -> Option<String> {
     let limit = (limit > 0).then(|| format!("limit={limit}"))?;
-    parameters.push(&limit);
-    Some(parameters.join("&"))
+    let others = query.split('&').filter(|it| !it.is_empty() && !it.starts_with("limit="));
+    Some(others.chain([limit.as_str()]).collect::<Vec<_>>().join("&"))
+}
+
+/// The number of items that it asks for at most.
+pub(super) fn limit(query: &str) -> u32 {
+    let mut limit = query.split('&').filter_map(|it| it.strip_prefix("limit=")?.parse().ok());
+    limit.next_back().unwrap_or(PAGE_LIMIT)
 }
 
 #[cfg(test)]

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use aws_smithy_types::date_time::{DateTime, Format};
 use backon::{BackoffBuilder, ExponentialBuilder};
+use reqwest::Response;
 use reqwest::header::{CONTENT_TYPE, DATE, LINK};
 use serde_json::value::RawValue;
 
 use super::error::Kind;
-use super::{AblyRest, Form, Page, RestError, link, query};
+use super::{AblyRest, Form, Held, Page, RestError, budget, link, query};
 use crate::time::now;
 
 /// Attempts at one request beyond the first, with pauses that grow from half a second to half a
@@ -54,12 +55,22 @@ impl AblyRest {
             .with_jitter();
         let mut pauses = pauses.build();
         let (mut asked, mut may_halve) = (query.to_owned(), true);
-        let (mut of_size, mut unreadable) = (0, 0);
+        let (mut of_size, mut unreadable, mut expected) = (0, 0, budget::USUAL);
         loop {
-            let error = match self.attempt(path, &asked).await {
+            let is_whole = !may_halve || query::limit(&asked) <= 1;
+            let most = if is_whole { usize::MAX } else { budget::MOST };
+            let error = match self.attempt(path, &asked, (expected, most)).await {
                 Ok(page) => return Ok(page),
                 Err(error) => error,
             };
+            if let Some(bytes) = error.lacks_room_for {
+                match smaller(&asked, bytes).filter(|_| may_halve) {
+                    Some(smaller) => asked = smaller,
+                    None if bytes <= expected => return Err(error),
+                    None => expected = bytes,
+                }
+                continue;
+            }
             // No page of Ably's says whether a cursor stands with another limit.
             if asked != query && error.status == Some(400) {
                 (asked, may_halve) = (query.to_owned(), false);
@@ -82,13 +93,19 @@ impl AblyRest {
     }
 
     /// Asks host after host. A rate limit is the account's, not a host's.
-    async fn attempt(&self, path: &str, query: &str) -> Result<Page, RestError> {
+    async fn attempt(
+        &self,
+        path: &str,
+        query: &str,
+        (expected, most): (usize, usize),
+    ) -> Result<Page, RestError> {
         let mut last = RestError::default();
         for host in self.hosts.order() {
             if let Some(pace) = &self.pace {
                 pace.lock().await.tick().await;
             }
-            match self.ask(host, path, query).await {
+            let held = self.budget.reserve(expected).await;
+            match self.ask(host, (path, query), (held, most)).await {
                 Ok(page) => {
                     self.hosts.worked(host);
                     return Ok(page);
@@ -100,13 +117,19 @@ impl AblyRest {
         Err(last)
     }
 
-    async fn ask(&self, host: &str, path: &str, query: &str) -> Result<Page, RestError> {
+    async fn ask(
+        &self,
+        host: &str,
+        (path, query): (&str, &str),
+        (mut held, most): (Held, usize),
+    ) -> Result<Page, RestError> {
         let asked_at = now();
         let separator = if query.is_empty() { "" } else { "?" };
         let request = self.client.get(format!("{host}{path}{separator}{query}"));
         let response = request.send().await.map_err(|error| RestError::no_answer(path, &error))?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = response.bytes().await.map_err(|error| RestError::no_answer(path, &error))?;
+        let body = read(path, response, (&mut held, most)).await?;
+        held.shrink_to(body.len());
         let answered_at = now();
         let header = |name: &str| Some(headers.get(name)?.to_str().ok()?.to_owned());
         if !(200..=299).contains(&status) {
@@ -121,8 +144,42 @@ impl AblyRest {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.items.fetch_add(items.len() as u64, Ordering::Relaxed);
         let links = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
-        Ok(Page { items, next: link::next(links), asked_at, form: Form::Chat })
+        Ok(Page { items, next: link::next(links), asked_at, form: Form::Chat, held })
     }
+}
+
+/// Reads an answer, as far as there is memory for it, and no more than `most` bytes.
+async fn read(
+    path: &str,
+    mut response: Response,
+    (held, most): (&mut Held, usize),
+) -> Result<Vec<u8>, RestError> {
+    let length = response.content_length().and_then(|length| usize::try_from(length).ok());
+    if let Some(bytes) = length
+        && (bytes > most || !held.grow_to(bytes))
+    {
+        return Err(RestError::no_room(path, bytes));
+    }
+    let mut body = Vec::with_capacity(length.unwrap_or(0));
+    let failed = |error: reqwest::Error| RestError::no_answer(path, &error);
+    while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        let bytes = body.len() + chunk.len();
+        if bytes > most || !held.grow_to(bytes) {
+            // It is not known how much more would come.
+            return Err(RestError::no_room(path, 2 * bytes));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// The query of a page that is small enough, as far as can be told from one that had so many bytes;
+/// `None` if it is, or could not be smaller.
+fn smaller(query: &str, bytes: usize) -> Option<String> {
+    let limit = query::limit(query);
+    let fits = usize::try_from(limit).unwrap_or(1) * (budget::MOST * 4 / 5) / bytes.max(1);
+    let fits = u32::try_from(fits).unwrap_or(limit).max(1);
+    (bytes > budget::MOST && fits < limit).then(|| query::limited(query, fits)).flatten()
 }
 
 /// Windows, and which of two reaction summaries is newer, are decided by clocks. An answer's `Date`
