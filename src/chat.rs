@@ -99,6 +99,12 @@ impl JsonText {
     pub fn as_str(&self) -> &str {
         self.0.get()
     }
+
+    /// The JSON itself.
+    #[must_use]
+    pub fn into_raw(self) -> Box<RawValue> {
+        self.0
+    }
 }
 
 impl Default for JsonText {
@@ -187,6 +193,10 @@ pub struct ChatMessage {
     /// What of the payload the fields above cannot hold.
     #[serde(skip)]
     pub raw: Option<RawData>,
+    /// Members of Ably's message that no field holds, as they were sent: unknown ones by their path
+    /// (`version.pinned`), and those of another type than a field by the field's name (`headers`).
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub aside: BTreeMap<String, JsonText>,
 }
 
 impl ChatMessage {
@@ -199,6 +209,8 @@ impl ChatMessage {
             self.metadata = JsonText::default();
             self.headers = JsonText::default();
             self.raw = None;
+            // Who deleted and why is none of the content.
+            self.aside.retain(|name, _| name == "version" || name.starts_with("version."));
         }
         self
     }
@@ -214,6 +226,9 @@ pub struct ClientIdList {
     pub client_ids: Vec<String>,
     /// Whether `client_ids` is incomplete.
     pub clipped: bool,
+    /// Members that are unknown, as they were sent.
+    #[serde(flatten)]
+    pub more: BTreeMap<String, JsonText>,
 }
 
 /// Who reacted with one name and how often (type `multiple`).
@@ -230,6 +245,9 @@ pub struct ClientIdCounts {
     pub total_client_ids: u64,
     /// Whether `client_ids` is incomplete.
     pub clipped: bool,
+    /// Members that are unknown, as they were sent.
+    #[serde(flatten)]
+    pub more: BTreeMap<String, JsonText>,
 }
 
 /// The reactions to a message, by reaction type and name: the Chat SDK's `MessageReactions`
@@ -249,7 +267,8 @@ pub struct Reactions {
 pub struct Summary {
     /// The three Chat reaction types.
     pub reactions: Reactions,
-    /// Every other annotation type, opaque (features spec TM8a1).
+    /// Every other annotation type, opaque (features spec TM8a1). Also members of the summary's
+    /// message that are of another type than they should be, by their path.
     pub annotations: BTreeMap<String, JsonText>,
 }
 
@@ -305,6 +324,9 @@ pub struct Annotation {
     /// Steps that decode `data` (features spec RSL6).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encoding: Option<String>,
+    /// Members that no field holds: see [`ChatMessage::aside`].
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub aside: BTreeMap<String, JsonText>,
 }
 
 /// What one Ably message says about a room.

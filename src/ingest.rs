@@ -98,6 +98,9 @@ pub struct Report {
     /// Messages whose payload seems to have lost its `encoding` on the way.
     #[serde(skip)]
     pub encoding_lost: Vec<(Option<RoomName>, Option<Serial>)>,
+    /// Messages with members of another type than they should be, and which those are.
+    #[serde(skip)]
+    pub odd: Vec<(Option<RoomName>, Option<Serial>, Vec<&'static str>)>,
 }
 
 impl Report {
@@ -132,6 +135,7 @@ impl Report {
         self.is_wrong_rule |= other.is_wrong_rule;
         self.stored_timestamps.extend(other.stored_timestamps);
         self.encoding_lost.extend(other.encoding_lost);
+        self.odd.extend(other.odd);
         self
     }
 
@@ -265,7 +269,7 @@ impl Ingest {
         observation: Observation<'_>,
         report: &mut Report,
     ) -> Option<(Pending, Vec<Put>)> {
-        let Entry { item, room, serial, outcome, encoding_lost, .. } = entry;
+        let Entry { item, room, serial, outcome, encoding_lost, odd, .. } = entry;
         let event = match outcome {
             Outcome::Skip(skip) => return report.skip(skip),
             _ if self.is_filtered_out(room.as_ref()) => return report.skip(Skip::RoomFilter),
@@ -286,6 +290,9 @@ impl Ingest {
             Ok(puts) => {
                 if encoding_lost {
                     report.encoding_lost.push((room.clone(), serial.clone()));
+                }
+                if !odd.is_empty() {
+                    report.odd.push((room.clone(), serial.clone(), odd));
                 }
                 let pending =
                     Pending { record: 0, item, room, serial, version_timestamp, rows: vec![] };

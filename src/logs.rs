@@ -71,6 +71,18 @@ pub(crate) fn record(request_id: &str, delivery: &Delivery<'_>, report: &Report,
              chat payload; the delivery seems to lose `encoding`"
         );
     }
+    for (room, serial, members) in &report.odd {
+        let (room, serial) = names(room.as_ref(), serial.as_ref());
+        warn!(
+            requestId = request_id,
+            source = delivery.source,
+            ably.room = room,
+            message.serial = serial,
+            members = members.join(" "),
+            "stored with defaults: members are not of the type that Ably documents; what they \
+             held is kept aside"
+        );
+    }
 }
 
 /// Logs a record that belongs in the failure queue and is not there.
@@ -110,6 +122,7 @@ pub(crate) fn invocation(request_id: &str, outcomes: &[Outcome], duration: Durat
         superseded = sum(|report| report.superseded),
         skipped = sum(|report| report.skipped.values().sum()),
         failed = sum(|report| report.failed.len() as u64),
+        odd = sum(|report| report.odd.len() as u64),
         duration_ms = duration.as_secs_f64() * 1_000.0,
         "ingested"
     );

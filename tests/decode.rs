@@ -1,7 +1,10 @@
 //! Decode tables: the mapping, its defaults, the skip rules and the encoding chain, on values.
 
-use ably_chat_exporter::ably::{CipherKey, Decoder, Entry, Outcome, Skip};
-use ably_chat_exporter::chat::{ChatEvent, ChatMessage, Data};
+use ably_chat_exporter::ably::{Body, CipherKey, Decoder, Entry, Outcome, Skip};
+use ably_chat_exporter::chat::{ChatEvent, ChatMessage, Data, Serial};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn decode_in(channel: &str, message: &Value, key: Option<&str>) -> Entry {
@@ -191,13 +194,18 @@ fn a_string_that_lost_its_encoding_is_kept_and_reported() {
 /// Serde reads a struct from an array, member by member; Ably sends none.
 #[test]
 fn regression_an_array_is_not_an_object() {
-    for message in [
-        json!(["chat.message", "ana", 7, "s1"]),
-        chat(&json!({"version": ["s2"]})),
-        chat(&json!({"extras": [{}, true]})),
-        chat(&json!({"annotations": [{}]})),
-    ] {
-        assert!(matches!(outcome(&message), Outcome::Fail(_)), "{message}");
+    let list = json!(["chat.message", "ana", 7, "s1"]);
+    assert!(matches!(outcome(&list), Outcome::Fail(_)));
+    for (member, array) in
+        [("version", json!(["s2"])), ("extras", json!([{}, true])), ("annotations", json!([{}]))]
+    {
+        let Outcome::Event(ChatEvent::Version(message, None)) =
+            outcome(&chat(&json!({member: array})))
+        else {
+            panic!("{member}");
+        };
+        assert_eq!(message.version.serial.as_str(), "s1", "{member}");
+        assert_eq!(message.aside[member].as_str(), array.to_string());
     }
     let odd = json!({"reaction:distinct.v1": {"a": [2, null, ["x"]]}});
     let summary = chat(&json!({"action": 4, "annotations": {"summary": odd}}));
@@ -206,4 +214,301 @@ fn regression_an_array_is_not_an_object() {
     };
     assert!(found.summary.reactions.distinct.is_empty());
     assert!(found.summary.annotations.contains_key("reaction:distinct.v1"));
+}
+
+/// Decodes messages given as JSON text, for what no `Value` can hold.
+fn entries_of(messages: &str) -> Vec<Entry> {
+    let body = format!(r#"{{"channel":"r::$chat","messages":[{messages}]}}"#);
+    Decoder::default().decode(body.as_bytes()).expect("a readable payload")
+}
+
+fn entry_of(members: &str) -> Entry {
+    let message = format!(r#"{{"name":"chat.message","serial":"s1",{members}}}"#);
+    entries_of(&message).remove(0)
+}
+
+/// What a message keeps aside, as `name=JSON`.
+fn aside(message: &ChatMessage) -> String {
+    let kept = message.aside.iter().map(|(name, json)| format!("{name}={}", json.as_str()));
+    kept.collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn regression_a_wrong_type_in_an_optional_member_kept_the_message_out() {
+    for (members, kept, odd) in [
+        (r#""extras":"x""#, r#"extras="x""#, &["extras"][..]),
+        (r#""extras":{"headers":"x"}"#, r#"headers="x""#, &["headers"]),
+        (r#""extras":{"userClaim":7}"#, "userClaim=7", &["userClaim"]),
+        (r#""extras":{"ephemeral":"true"}"#, r#"extras.ephemeral="true""#, &["extras.ephemeral"]),
+        (r#""version":{"metadata":[]}"#, "version.metadata=[]", &["version.metadata"]),
+        (
+            r#""version":{"description":"\ud800"}"#,
+            r#"version.description="\ud800""#,
+            &["version.description"],
+        ),
+        (r#""version":{"serial":7}"#, "version.serial=7", &["version.serial"]),
+        (r#""version":{"timestamp":1.5}"#, "version.timestamp=1.5", &["version.timestamp"]),
+        (r#""version":7"#, "version=7", &["version"]),
+        (r#""clientId":"half \ud83d""#, r#"clientId="half \ud83d""#, &["clientId"]),
+        (r#""clientId":[1]"#, "clientId=[1]", &["clientId"]),
+        (r#""timestamp":"now""#, r#"timestamp="now""#, &["timestamp"]),
+        (r#""encoding":{"a":1}"#, r#"encoding={"a":1}"#, &["encoding"]),
+        (r#""annotations":[]"#, "annotations=[]", &["annotations"]),
+        (
+            r#""annotations":{"summary":"x"}"#,
+            r#"annotations.summary="x""#,
+            &["annotations.summary"],
+        ),
+        (r#""summary":true"#, "summary=true", &["summary"]),
+        (r#""name":7"#, "name=\"chat.message\" name#2=7", &["name"]),
+        (r#""clientId":"a","clientId":"b""#, r#"clientId="a""#, &["clientId"]),
+        // Unknown members are kept as well, and are nothing to warn of.
+        (r#""extras":{"ref":{"a":[1.0]}}"#, r#"extras.ref={"a":[1.0]}"#, &[]),
+        (r#""version":{"pinned":true,"null":null}"#, "version.pinned=true", &[]),
+        (r#""\ud800":{},"id":"x:0","connectionId":"x""#, r"\ud800={}", &[]),
+    ] {
+        let entry = entry_of(&format!(r#"{members},"data":{{"text":"t"}}"#));
+        assert_eq!(entry.odd, odd, "{members}");
+        let message = version_of(entry.outcome);
+        assert_eq!((message.text.as_str(), message.serial.as_str()), ("t", "s1"), "{members}");
+        assert_eq!(aside(&message), kept, "{members}");
+    }
+}
+
+/// It would be taken for the first version, and be superseded by it in silence.
+#[test]
+fn an_edit_that_does_not_say_which_version_it_is_fails() {
+    for version in ["7", r#"{"serial":7}"#, r#""\ud800""#] {
+        let entry = entry_of(&format!(r#""action":1,"version":{version}"#));
+        assert_eq!(entry.serial.expect("its name").as_str(), "s1");
+        let Outcome::Fail(error) = entry.outcome else { panic!("{version}") };
+        assert!(error.to_string().starts_with("$.messages[0].version"), "{error}");
+    }
+}
+
+#[test]
+fn regression_whole_numbers_in_another_spelling_were_refused() {
+    let message = version_of(
+        entry_of(r#""action":1.0,"timestamp":1.767e12,"version":{"serial":"s2","timestamp":9.0}"#)
+            .outcome,
+    );
+    assert_eq!((message.timestamp, message.version.timestamp), (1_767_000_000_000, 9));
+    assert_eq!(message.action.as_str(), "message.update");
+    let summary = r#"{"reaction:distinct.v1":{"a":{"total":2.0}},
+        "reaction:multiple.v1":{"b":{"total":0.3e1,"clientIds":{"ana":3.0}}}}"#;
+    let outcome =
+        entry_of(&format!(r#""action":4e0,"annotations":{{"summary":{summary}}}"#)).outcome;
+    let Outcome::Event(ChatEvent::Reactions(found)) = outcome else { panic!("a summary") };
+    assert_eq!(found.summary.reactions.distinct["a"].total, 2);
+    assert_eq!(found.summary.reactions.multiple["b"].client_ids["ana"], 3);
+}
+
+#[test]
+fn regression_half_a_surrogate_pair_in_a_name_lost_text_and_metadata() {
+    for (data, rest) in [
+        (r#"{"text":"t","metadata":{"a":1},"\ud83d":2}"#, r#"{"\ud83d":2}"#),
+        (r#"{"\u0074ext":"t","metadata":{"a":1},"x":"\ud83d"}"#, r#"{"x":"\ud83d"}"#),
+        (r#"{"text":"1st","text":"t","metadata":{"a":1}}"#, r#"{"text":"1st"}"#),
+    ] {
+        for members in [
+            format!(r#""data":{data}"#),
+            format!(r#""data":{},"encoding":"json""#, Value::from(data)),
+        ] {
+            let message = version_of(entry_of(&members).outcome);
+            assert_eq!((message.text.as_str(), message.metadata.as_str()), ("t", r#"{"a":1}"#));
+            let raw = message.raw.expect("the rest");
+            assert_eq!(
+                (raw.data, raw.encoding.as_deref()),
+                (Data::Text(rest.into()), Some("json"))
+            );
+        }
+    }
+}
+
+#[test]
+fn regression_a_failure_did_not_name_the_message() {
+    let envelope = |members: &str, message: &str| {
+        let body = format!(r#"{{{members}"messages":[{message}]}}"#);
+        let decoder = Decoder { app_id: Some("app".into()), cipher_key: None };
+        decoder.decode(body.as_bytes()).expect("entries").remove(0)
+    };
+    let room = r#""channel":"r::$chat","#;
+    let message = r#"{"name":"chat.message","clientId":[],"extras":7,"action":9,"serial":"s1"}"#;
+    for (members, path) in [
+        (room, "$.messages[0].action"),
+        (r#""channel":7,"#, "$.channel"),
+        ("", "$.channel"),
+        (&format!(r#""appId":7,{room}"#), "$.appId"),
+    ] {
+        let entry = envelope(members, message);
+        assert_eq!(entry.serial.as_ref().map(Serial::as_str), Some("s1"), "{members}");
+        let Outcome::Fail(error) = entry.outcome else { panic!("{members}") };
+        assert!(error.to_string().starts_with(path), "{error}");
+    }
+    let body =
+        format!(r#"{{"items":[{{"serial":7,"data":{{"channelId":[],"messages":[{message}]}}}}]}}"#);
+    let entry = Decoder::default().decode(body.as_bytes()).expect("entries").remove(0);
+    assert_eq!((entry.serial.expect("its name").as_str(), entry.item), ("s1", Some(0)));
+}
+
+#[test]
+fn regression_150_000_messages_were_decoded_at_once() {
+    let message = r#"{"name":"chat.message","serial":"s1","data":{"text":"t"}}"#;
+    let messages = vec![message; 150_000].join(",");
+    let body = format!(r#"{{"channel":"r::$chat","messages":[{messages},"the last"]}}"#);
+    let body = Body::read(body.as_bytes()).expect("JSON");
+    let decoder = Decoder::default();
+    let mut entries = decoder.entries(&body).expect("messages");
+    assert_eq!(entries.next().map(|entry| entry.index), Some(0));
+    let last = entries.last().expect("a last one");
+    assert_eq!((last.index, last.room.is_some()), (150_000, true));
+    assert!(matches!(last.outcome, Outcome::Fail(_)));
+}
+
+/// A whole number as JSON may spell it.
+fn spelled() -> impl Strategy<Value = String> {
+    let number = 0..9_000_000_000_000_i64;
+    prop_oneof![
+        number.clone().prop_map(|n| n.to_string()),
+        number.clone().prop_map(|n| format!("{n}.0")),
+        number.clone().prop_map(|n| format!("{n}e0")),
+        number.prop_map(|n| format!("{n}.50")),
+        (1..9_999_i64, 0..9_u32).prop_map(|(n, zeros)| format!("{n}E+{zeros}")),
+    ]
+}
+
+/// What may stand where some type is expected, as JSON text: halves of surrogate pairs too.
+fn odd() -> impl Strategy<Value = String> {
+    let text = prop_oneof![
+        any::<String>().prop_map(|text| Value::from(text).to_string()),
+        Just(r#""half \ud83d""#.to_owned()),
+    ];
+    let constant = prop_oneof![Just("null"), Just("true"), Just("false")];
+    let leaf = prop_oneof![spelled(), text.clone(), constant.prop_map(ToOwned::to_owned)];
+    leaf.prop_recursive(3, 12, 3, move |inner| {
+        let members = proptest::collection::vec((text.clone(), inner.clone()), 0..3);
+        prop_oneof![
+            proptest::collection::vec(inner, 0..3).prop_map(|v| format!("[{}]", v.join(","))),
+            members.prop_map(object),
+        ]
+    })
+}
+
+fn object(members: Vec<(String, String)>) -> String {
+    let members = members.into_iter().map(|(name, value)| format!("{name}:{value}"));
+    format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+}
+
+/// An object with some of these members, of any type, and unknown ones; or something else.
+fn partly(names: &'static [&'static str]) -> impl Strategy<Value = String> {
+    let name = prop_oneof![
+        4 => proptest::sample::select(names).prop_map(|name| format!("{name:?}")),
+        1 => Just(r#""unknown""#.to_owned()),
+        1 => Just(r#""half \udc00""#.to_owned()),
+    ];
+    let members = proptest::collection::vec((name, odd()), 0..5).prop_map(object);
+    prop_oneof![4 => members, 1 => odd()]
+}
+
+/// Optional members of a message, of any type.
+fn optional() -> impl Strategy<Value = Vec<(String, String)>> {
+    let of = |name: &'static str, value: BoxedStrategy<String>| {
+        value.prop_map(move |value| (format!("{name:?}"), value)).boxed()
+    };
+    let member = prop_oneof![
+        of("clientId", odd().boxed()),
+        of("timestamp", prop_oneof![spelled(), odd()].boxed()),
+        of("encoding", prop_oneof![Just(r#""json""#.to_owned()), odd()].boxed()),
+        of("data", partly(&["text", "metadata"]).boxed()),
+        of("extras", partly(&["headers", "userClaim"]).boxed()),
+        of("version", partly(&["timestamp", "clientId", "description", "metadata"]).boxed()),
+        of("annotations", partly(&["summary"]).boxed()),
+        of("unknown", odd().boxed()),
+    ];
+    proptest::collection::vec(member, 0..6)
+}
+
+/// The members of a message, by the test's own reading: the last of a name counts.
+fn last_of<'a>(members: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    let found = members.iter().rev().find(|(it, _)| *it == format!("{name:?}"))?;
+    Some(found.1.as_str()).filter(|value| *value != "null")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_optional_members_are_a_message_is_stored(
+        members in optional(),
+        action in proptest::sample::select(&["0", "0.0", "0e0"][..]),
+    ) {
+        let known = [("name", r#""chat.message""#), ("serial", r#""s1""#), ("action", action)];
+        let known = known.map(|(name, value)| (format!("{name:?}"), value.to_owned()));
+        let message = object([&known[..], &members].concat());
+        let entry = entries_of(&message).remove(0);
+        let message_json = message;
+        prop_assert_eq!(entry.serial.as_ref().map(Serial::as_str), Some("s1"));
+        let is_odd = |name| entry.odd.contains(&name);
+        let Outcome::Event(ChatEvent::Version(message, _)) = entry.outcome else {
+            panic!("{message_json}: {:?}", entry.outcome);
+        };
+        let is_bare = last_of(&members, "version").is_some_and(|it| it.starts_with('"'));
+        prop_assert!(is_bare || message.version.serial == message.serial);
+        // It is in its field, or as it came beside it.
+        for (name, field) in [("clientId", Some(&message.client_id)), ("unknown", None)] {
+            let Some(json) = last_of(&members, name) else { continue };
+            let in_field = field.map(|field| Value::from(field.as_str()).to_string());
+            let is_in_field = in_field.as_deref() == Some(json);
+            let is_aside = || message.aside.values().any(|kept| kept.as_str() == json);
+            prop_assert!(is_in_field || is_aside(), "{} {:?}", message_json, message.aside);
+            prop_assert!(is_in_field || name == "unknown" || is_odd(name));
+        }
+        // What a `Value` can hold, MessagePack can: it says the same.
+        let Ok(value) = serde_json::from_str::<Value>(&message_json) else { return Ok(()) };
+        if message_json.matches("\":").count() != count_members(&value) {
+            return Ok(()); // of a name that comes twice, it holds the last
+        }
+        let envelope = json!({"channel": "r::$chat", "messages": [value]});
+        let packed = rmp_serde::to_vec(&envelope).expect("MessagePack holds what JSON does");
+        let twin = Decoder::default().decode(&packed).expect("an envelope").remove(0);
+        prop_assert_eq!(&twin.odd, &entry.odd);
+        let twin = version_of(twin.outcome);
+        prop_assert_eq!(comparable(&twin), comparable(&message), "{}", message_json);
+    }
+}
+
+/// How many members the objects in a value have.
+fn count_members(value: &Value) -> usize {
+    match value {
+        Value::Array(values) => values.iter().map(count_members).sum(),
+        Value::Object(map) => map.len() + map.values().map(count_members).sum::<usize>(),
+        _ => 0,
+    }
+}
+
+/// What a message says, numbers by their value.
+fn comparable(message: &ChatMessage) -> Value {
+    let mut value = serde_json::to_value(message).expect("a value");
+    if let Some(raw) = &message.raw {
+        let text = match &raw.data {
+            Data::Text(text) => text.clone(),
+            Data::Bytes(bytes) => BASE64_STANDARD.encode(bytes),
+        };
+        let json = || serde_json::from_str(&text).ok();
+        let is_json = raw.encoding.as_deref().is_some_and(|it| it.ends_with("json"));
+        value["raw"] = is_json.then(json).flatten().unwrap_or_else(|| text.clone().into());
+        value["encoding"] = json!(raw.encoding);
+    }
+    by_value(value)
+}
+
+fn by_value(value: Value) -> Value {
+    match value {
+        Value::Number(number) => json!(number.as_f64()),
+        Value::Array(values) => values.into_iter().map(by_value).collect(),
+        Value::Object(map) => {
+            Value::Object(map.into_iter().map(|(name, it)| (name, by_value(it))).collect())
+        }
+        other => other,
+    }
 }

@@ -84,10 +84,10 @@ async fn a_bad_message_is_refused_by_path_and_its_neighbours_are_stored() {
     let engine = Engine::start().await;
     let bad = json!([
         {"name": "chat.message", "data": {"text": "no serial"}},
-        {"name": "chat.message", "serial": "1-0", "timestamp": "now"},
+        {"name": "chat.message", "serial": 7},
         {"name": "chat.message", "serial": "1-0", "action": 5},
         {"name": "chat.message", "serial": "1-0", "action": 77},
-        {"name": "chat.message", "serial": "1-0", "extras": {"headers": ["x"]}},
+        {"name": "chat.message", "serial": "1-0", "action": 1, "version": ["x"]},
         {"name": "chat.message", "serial": "a#b"},
         "a string",
         {"name": "chat.message", "serial": "good", "data": {"text": "stored"}},
@@ -99,10 +99,10 @@ async fn a_bad_message_is_refused_by_path_and_its_neighbours_are_stored() {
     for part in [
         "7 of 8 not stored",
         "$.messages[0].serial: missing",
-        "$.messages[1].timestamp: expected an integer",
+        "$.messages[1].serial: expected a string",
         "$.messages[2].action: message.append",
         "$.messages[3].action: unknown action 77",
-        "$.messages[4].extras.headers: expected an object",
+        "serial \"1-0\": $.messages[4].version: does not say which version it is",
         "and 2 more",
     ] {
         assert!(message.contains(part), "{part} in {message}");
@@ -172,7 +172,10 @@ async fn logs_and_metrics_tell_outcomes_and_no_content() {
     let lines: Vec<Value> = log.lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
     let with = |message: &str| lines.iter().filter(|l| l["message"] == message).count();
     assert_eq!(with("ingested"), bodies.len(), "one line per invocation");
-    assert_eq!(with("message not stored"), 5);
+    assert_eq!(with("message not stored"), 4);
+    let odd = lines.iter().find(|line| line["members"] == "clientId").expect("a warning");
+    assert_eq!((&odd["level"], &odd["message.serial"]), (&json!("WARN"), &json!("1-0")));
+    assert_eq!(lines.iter().filter(|line| line["odd"] == 1).count(), 1, "counted");
     assert!(log.contains("the delivery seems to lose `encoding`"));
 
     let metrics: Vec<&Value> = lines.iter().filter(|line| line.get("_aws").is_some()).collect();

@@ -3,10 +3,10 @@
 mod common;
 
 use ably_chat_exporter::ably::{Decoder, Outcome};
-use ably_chat_exporter::chat::{ChatEvent, Data, RoomName, Serial};
+use ably_chat_exporter::chat::{ChatEvent, Data, JsonText, RoomName, Serial};
 use ably_chat_exporter::ingest::Report;
 use ably_chat_exporter::store::{
-    Direction, ReactionClients, Reactions, Settings, Store, StoredMessage,
+    Direction, ReactionClients, Reactions, Settings, Store, StoredMessage, differences,
 };
 use common::send;
 use proptest::prelude::*;
@@ -168,6 +168,95 @@ async fn what_text_and_metadata_cannot_hold_is_kept_beside_them() {
     assert_eq!(raw.encoding.as_deref(), Some("json"));
 }
 
+/// The members that a message keeps aside, as the rows have them, and as a reader gets them.
+async fn kept_aside(members: &str, settings: Settings) -> (Vec<String>, StoredMessage, Report) {
+    let engine = Engine::start().await;
+    let ingest = common::ingest(&engine, settings);
+    let report = send(&ingest, "d", payload(members).as_bytes()).await;
+    assert_eq!((report.stored, report.failed.len()), (1, 0), "{members:.200}");
+    let rows = engine.rows().await;
+    let aside = |row: &testkit::Item| {
+        let text = row.get("asideJson").map(|it| it.as_s().expect("text").clone());
+        text.unwrap_or_else(|| format!("{:?}", row.get("aside")))
+    };
+    (rows.iter().map(aside).collect(), read(&ingest.store, "1").await, report)
+}
+
+#[tokio::test]
+async fn regression_members_that_no_field_holds_were_refused_or_dropped() {
+    let members = r#""data":{"text":"t"},"clientId":"half \ud83d",
+        "extras":{"headers":["x"],"new":1.0},
+        "version":{"metadata":"m","pinned":true},"annotations":7"#;
+    let (rows, found, report) = kept_aside(members, Settings::default()).await;
+    assert_eq!(report.odd.len(), 1);
+    let (room, serial, odd) = &report.odd[0];
+    assert_eq!((room, serial), (&Some(RoomName("r".into())), &Some(Serial("1".into()))));
+    assert_eq!(odd[..], ["annotations", "headers", "clientId", "version.metadata"]);
+    let kept = [
+        r#"{"annotations":7,"clientId":"half \ud83d","extras.new":1.0,"headers":["x"]"#,
+        r#""version.metadata":"m","version.pinned":true}"#,
+    ];
+    let kept = kept.join(",");
+    assert_eq!(rows, [kept.as_str(), &kept]);
+    assert_eq!((found.message.text.as_str(), found.message.client_id.as_str()), ("t", ""));
+    let shown = serde_json::to_string(&found).expect("JSON");
+    assert!(shown.contains(&format!(r#""aside":{kept}"#)), "{shown}");
+
+    let members = r#""data":{"text":"t"},"version":{"pinned":{"by":"ana"}}"#;
+    let (rows, found, report) = kept_aside(members, Settings::default()).await;
+    assert!(report.odd.is_empty(), "an unknown member is nothing to warn of");
+    assert!(rows.iter().all(|row| row.contains("version.pinned")), "natively: {rows:?}");
+    assert_eq!(found.message.aside["version.pinned"].as_str(), r#"{"by":"ana"}"#);
+
+    let (_, found, _) = kept_aside(r#""data":{"text":"t"}"#, Settings::default()).await;
+    let shown = serde_json::to_string(&found).expect("JSON");
+    assert!(!shown.contains("aside"), "receipts are over this JSON: {shown}");
+}
+
+/// Else every look would find a difference that no repair mends.
+#[tokio::test]
+async fn what_a_row_could_not_keep_aside_is_no_difference() {
+    let (_, found, _) = kept_aside(r#""unknown":1,"userClaim":2"#, Settings::default()).await;
+    let one = found.message;
+    let with = |name: &str, json: &str| {
+        let mut other = one.clone();
+        other.aside.insert(name.into(), JsonText::parse(json.into()).expect("JSON"));
+        differences(&one, &other)
+    };
+    assert_eq!(with("version.new", "3"), [""; 0], "what one form does not have");
+    assert_eq!(with("unknown", "null"), [""; 0], "what had no room, or may name clients");
+    assert_eq!(with("unknown", "2"), [""; 0]);
+    let (_, mut found, _) = kept_aside(r#""extras":{"new":1}"#, Settings::default()).await;
+    let one = found.message.clone();
+    found.message.aside.insert("extras.new".into(), JsonText::parse("1.0".into()).expect("JSON"));
+    assert_eq!(differences(&one, &found.message), [""; 0], "the same number");
+    found.message.aside.insert("extras.new".into(), JsonText::parse("2".into()).expect("JSON"));
+    assert_eq!(differences(&one, &found.message), ["aside"]);
+}
+
+#[tokio::test]
+async fn what_is_kept_aside_goes_with_the_content_of_a_deletion() {
+    let members =
+        r#""action":2,"version":{"serial":"2","why":"spam"},"extras":{"headers":"x","more":"y"}"#;
+    let (_, found, _) = kept_aside(members, Settings::default()).await;
+    assert_eq!(found.message.aside.keys().collect::<Vec<_>>(), ["version.why"]);
+}
+
+#[tokio::test]
+async fn what_is_kept_aside_never_keeps_a_message_out() {
+    let text = "x".repeat(200_000);
+    for member in ["annotations", "unknown"] {
+        let members = format!(r#""data":{{"text":"{text}"}},"{member}":["{text}{text}"]"#);
+        let (rows, found, _) = kept_aside(&members, Settings::default()).await;
+        assert_eq!(rows[0], format!(r#"{{"{member}":null}}"#), "its name is left");
+        assert_eq!(found.message.text.len(), 200_000);
+    }
+    let name = "n".repeat(70_000);
+    let members = format!(r#""data":{{"text":"t"}},"version":{{"{name}":1}}"#);
+    let (_, found, _) = kept_aside(&members, Settings::default()).await;
+    assert_eq!(found.message.aside.len(), 1, "a name that no attribute can have");
+}
+
 #[tokio::test]
 async fn room_names_are_opaque() {
     let engine = Engine::start().await;
@@ -253,6 +342,54 @@ async fn totals_name_nobody() {
     let rows = format!("{:?}", engine.rows().await);
     assert!(!rows.contains("somebody"), "{rows}");
     assert!(rows.contains("poll:flag.v1") && rows.contains("totalClientIds"), "{rows}");
+}
+
+#[tokio::test]
+async fn regression_totals_named_clients_in_what_was_not_known() {
+    let settings = Settings {
+        reaction_clients: ReactionClients::Totals,
+        reactions: Reactions::Snapshots,
+        ..Settings::default()
+    };
+    let engine = Engine::start().await;
+    let ingest = common::ingest(&engine, settings);
+    let members = summary(&json!({
+        "reaction:distinct.v1": {"a": {"total": 1, "names": ["somebody"], "last": "somebody",
+                                       "by": {"somebody": 1}, "unseen": 3}},
+        "reaction:unique.v1": {"b": ["somebody"], "c": "somebody"},
+        "poll:flag.v1": [{"clientIds": ["somebody"]}],
+        "poll:new.v2": {"d": {"total": 2, "by": {"somebody": 2}, "names": ["somebody"]}},
+    }));
+    let odd =
+        r#""annotations":[{"clientIds":["somebody"]}],"reactedBy":"somebody","clientId":"ana""#;
+    for (id, members) in [("d", members), ("e", odd.into()), ("f", format!(r#""action":4,{odd}"#))]
+    {
+        let report = send(&ingest, id, payload(&members).as_bytes()).await;
+        assert_eq!((report.stored, report.failed.len()), (1, 0), "{members}");
+        let rows = format!("{:?}", engine.rows().await);
+        assert!(!rows.contains("somebody"), "{rows}");
+    }
+    let rows = format!("{:?}", engine.rows().await);
+    assert!(rows.contains("unseen") && rows.contains("poll:new.v2"), "{rows}");
+}
+
+#[tokio::test]
+async fn regression_unknown_members_of_a_reaction_were_dropped() {
+    let engine = Engine::start().await;
+    let ingest = common::ingest(&engine, Settings::default());
+    let one = r#"{"total":1,"clientIds":["x"],"more":{"deep":[1.50]},"since":7}"#;
+    let each = r#"{"total":3,"clientIds":{"x":3},"more":[true]}"#;
+    let distinct = format!(r#""reaction:distinct.v1":{{"a":{one}}}"#);
+    let multiple = format!(r#""reaction:multiple.v1":{{"b":{each}}}"#);
+    let members = format!(r#""action":4,"annotations":{{"summary":{{{distinct},{multiple}}}}}"#);
+    send(&ingest, "c", payload(r#""data":{"text":"t"}"#).as_bytes()).await;
+    assert_eq!(send(&ingest, "d", payload(&members).as_bytes()).await.stored, 1);
+    let found = read(&ingest.store, "1").await.reactions;
+    let shown = serde_json::to_string(&found).expect("JSON");
+    for part in [r#""more":{"deep":[1.50]},"since":7"#, r#""more":[true]"#, r#""total":1"#] {
+        assert!(shown.contains(part), "{part} in {shown}");
+    }
+    assert_eq!((found.distinct["a"].total, found.multiple["b"].total), (1, 3));
 }
 
 #[tokio::test]

@@ -26,8 +26,8 @@ impl WireAction {
     pub(super) fn read(raw: Option<&RawValue>, path: &Path<'_>) -> Result<Self, Mistyped> {
         let Some(raw) = raw else { return Ok(Self::Version(Action::Create)) };
         match json::kind(raw) {
-            Kind::Number => Ok(Self::from_number(raw.get())),
-            Kind::String => Ok(Self::from_word(&json::read::<String>(raw, path)?)),
+            Kind::Number => Ok(Self::from_number(raw)),
+            Kind::String => Ok(Self::from_word(&json::text(raw).unwrap_or_default())),
             _ => Err(Mistyped::new(path, "expected a number or a string")),
         }
     }
@@ -40,7 +40,7 @@ impl WireAction {
             "meta" => Self::Meta,
             "message.summary" => Self::Summary,
             "message.append" | "message.appended" => Self::Append,
-            "0" | "1" | "2" | "3" | "4" | "5" => Self::from_number(word),
+            "0" | "1" | "2" | "3" | "4" | "5" => Self::from_ordinal(word.parse().ok()),
             // A word of Ably's is worth quoting; anything else may be somebody's content.
             other if other.len() <= 32 && other.bytes().all(is_word_byte) => {
                 Self::Unknown(format!("{other:?}"))
@@ -49,15 +49,21 @@ impl WireAction {
         }
     }
 
-    fn from_number(number: &str) -> Self {
-        match number {
-            "0" => Self::Version(Action::Create),
-            "1" => Self::Version(Action::Update),
-            "2" => Self::Version(Action::Delete),
-            "3" => Self::Meta,
-            "4" => Self::Summary,
-            "5" => Self::Append,
-            other if other.len() <= 20 => Self::Unknown(other.into()),
+    fn from_number(raw: &RawValue) -> Self {
+        match Self::from_ordinal(json::whole(raw)) {
+            Self::Unknown(_) if raw.get().len() <= 20 => Self::Unknown(raw.get().into()),
+            action => action,
+        }
+    }
+
+    fn from_ordinal(ordinal: Option<i64>) -> Self {
+        match ordinal {
+            Some(0) => Self::Version(Action::Create),
+            Some(1) => Self::Version(Action::Update),
+            Some(2) => Self::Version(Action::Delete),
+            Some(3) => Self::Meta,
+            Some(4) => Self::Summary,
+            Some(5) => Self::Append,
             _ => Self::Unknown("number".into()),
         }
     }
@@ -79,11 +85,17 @@ mod tests {
     #[test]
     fn every_spelling_is_understood() {
         let table = [
-            (r#"0 "0" "message.create" "message.created""#, WireAction::Version(Action::Create)),
-            (r#"1 "1" "message.update" "message.updated""#, WireAction::Version(Action::Update)),
+            (
+                r#"0 0.0 "0" "message.create" "message.created""#,
+                WireAction::Version(Action::Create),
+            ),
+            (
+                r#"1 1.0 "1" "message.update" "message.updated""#,
+                WireAction::Version(Action::Update),
+            ),
             (r#"2 "2" "message.delete" "message.deleted""#, WireAction::Version(Action::Delete)),
             (r#"3 "3" "meta""#, WireAction::Meta),
-            (r#"4 "4" "message.summary""#, WireAction::Summary),
+            (r#"4 0.4e1 "4" "message.summary""#, WireAction::Summary),
             (r#"5 "5" "message.append""#, WireAction::Append),
         ];
         for (spellings, expected) in table {
@@ -101,6 +113,8 @@ mod tests {
     fn an_unknown_action_is_never_taken_for_a_create() {
         assert_eq!(read("6").unwrap(), WireAction::Unknown("6".into()));
         assert_eq!(read("-1").unwrap(), WireAction::Unknown("-1".into()));
+        assert_eq!(read("1.5").unwrap(), WireAction::Unknown("1.5".into()));
+        assert_eq!(read(r#""\ud800""#).unwrap(), WireAction::Unknown(r#""""#.into()));
         assert_eq!(read(r#""""#).unwrap(), WireAction::Unknown(r#""""#.into()));
         assert_eq!(read(&"9".repeat(21)).unwrap(), WireAction::Unknown("number".into()));
         assert_eq!(

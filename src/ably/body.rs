@@ -9,9 +9,28 @@ use crate::ably::encoding::BASE64;
 use crate::ably::error::PayloadError;
 use crate::ably::msgpack;
 
+/// A delivered body as JSON, whatever it came in.
+#[derive(Debug)]
+pub struct Body<'a>(Cow<'a, [u8]>);
+
+impl<'a> Body<'a> {
+    /// Reads what was delivered.
+    ///
+    /// # Errors
+    /// When it is in none of the forms that Ably uses. Whether it is JSON is seen once it is
+    /// decoded.
+    pub fn read(bytes: &'a [u8]) -> Result<Self, PayloadError> {
+        json(bytes).map(Self)
+    }
+
+    pub(super) fn json(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// The JSON of a body. What is none of the three is handed on as it is, for the JSON reader to say
 /// what is wrong with it.
-pub(super) fn json(body: &[u8]) -> Result<Cow<'_, [u8]>, PayloadError> {
+fn json(body: &[u8]) -> Result<Cow<'_, [u8]>, PayloadError> {
     match Form::of(body) {
         Form::Json => Ok(Cow::Borrowed(body)),
         Form::MessagePack => msgpack::to_json(body).map(Cow::Owned),
@@ -34,7 +53,8 @@ enum Form {
 }
 
 impl Form {
-    /// Told by the first byte: what an envelope begins with in one form, it cannot in another.
+    /// Identified by the first byte: what an envelope begins with in one form, it cannot in
+    /// another.
     fn of(body: &[u8]) -> Self {
         match body.trim_ascii_start() {
             [b'{', ..] => Self::Json,

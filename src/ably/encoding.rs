@@ -2,7 +2,6 @@
 //! What cannot be decoded is kept as it is, with the undone rest of the chain; no message is lost
 //! because its payload is strange.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use aes::cipher::block_padding::Pkcs7;
@@ -13,6 +12,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::value::RawValue;
 
 use crate::ably::json::{self, Kind};
+use crate::ably::members::Members;
 use crate::chat::{Data, JsonText, RawData};
 
 /// Standard alphabet; writes padding and does not insist on it.
@@ -92,12 +92,15 @@ pub(super) fn decode(
     let Some(data) = data else { return Content::default() };
     let (value, residual) = run(Value::from_json(data), encoding.unwrap_or_default(), key);
     let encoding_lost = encoding.is_none_or(str::is_empty) && looks_like_chat(&value);
-    let mut content = match (value, residual) {
-        (Value::Json(json), None) if json::kind(&json) == Kind::Object => chat_fields(&json),
-        (value, residual) => Content { raw: Some(value.keep(residual)), ..Content::default() },
+    let members = match (&value, &residual) {
+        (Value::Json(json), None) => Members::of(json),
+        _ => None,
     };
-    content.encoding_lost = encoding_lost;
-    content
+    let content = match members {
+        Some(members) => chat_fields(members, residual),
+        None => Content { raw: Some(value.keep(residual)), ..Content::default() },
+    };
+    Content { encoding_lost, ..content }
 }
 
 /// A payload between two steps of its chain.
@@ -122,17 +125,18 @@ impl Value {
         }
     }
 
+    fn parse(text: &str) -> Option<Self> {
+        match Self::from_json(serde_json::from_str(text).ok()?) {
+            Self::Opaque(_) => None,
+            value => Some(value),
+        }
+    }
+
     /// One step; gives the value back where the step does not fit it.
     fn step(self, segment: &str, key: Option<&CipherKey>) -> Result<Self, Self> {
         match (segment, self) {
             ("json", Self::Json(json)) => Ok(Self::Json(json)),
-            ("json", Self::Text(text)) => match serde_json::from_str::<&RawValue>(&text) {
-                Ok(raw) => match Self::from_json(raw) {
-                    Self::Opaque(_) => Err(Self::Text(text)),
-                    value => Ok(value),
-                },
-                Err(_) => Err(Self::Text(text)),
-            },
+            ("json", Self::Text(text)) => Self::parse(&text).ok_or(Self::Text(text)),
             ("base64", Self::Text(text)) => match BASE64.decode(&text) {
                 Ok(bytes) => Ok(Self::Bytes(bytes)),
                 Err(_) => Err(Self::Text(text)),
@@ -181,31 +185,22 @@ fn run(mut value: Value, encoding: &str, key: Option<&CipherKey>) -> (Value, Opt
 
 fn looks_like_chat(value: &Value) -> bool {
     let Value::Text(text) = value else { return false };
-    let members = serde_json::from_str::<BTreeMap<String, &RawValue>>(text);
-    members.is_ok_and(|members| members.contains_key("text"))
+    let json = serde_json::from_str::<&RawValue>(text).ok();
+    json.and_then(Members::of).is_some_and(|mut it| it.take_if("text", Some).is_some())
 }
 
 /// Splits a JSON object into Chat's fields and the rest. The rest, if there is any, is kept as a
-/// JSON object, so that nothing is stored twice and nothing is dropped.
-fn chat_fields(json: &RawValue) -> Content {
-    let whole =
-        || Content { raw: Some(Value::Json(json.to_owned()).keep(None)), ..Content::default() };
-    let Ok(mut members) = serde_json::from_str::<BTreeMap<String, &RawValue>>(json.get()) else {
-        return whole();
-    };
-    let mut content = Content::default();
-    let text = members.get("text").and_then(|raw| serde_json::from_str(raw.get()).ok());
-    if let Some(metadata) = members.get("metadata").filter(|raw| json::kind(raw) == Kind::Object) {
-        content.metadata = JsonText::from_raw(metadata);
-        members.remove("metadata");
+/// JSON object, so that nothing is stored twice and nothing is dropped; so is an undone chain.
+pub(super) fn chat_fields(mut members: Members<'_>, residual: Option<String>) -> Content {
+    let text = members.take_if("text", json::text);
+    let metadata = members.take_if("metadata", json::object);
+    let rest = members.left_as_json();
+    let is_whole = rest.is_none() && text.is_some() && residual.is_none();
+    let empty = || JsonText::default().into_raw();
+    Content {
+        text: text.unwrap_or_default(),
+        metadata: metadata.unwrap_or_default(),
+        raw: (!is_whole).then(|| Value::Json(rest.unwrap_or_else(empty)).keep(residual)),
+        encoding_lost: false,
     }
-    if text.is_some() {
-        members.remove("text");
-    }
-    if !members.is_empty() || text.is_none() {
-        let Ok(rest) = serde_json::value::to_raw_value(&members) else { return whole() };
-        content.raw = Some(Value::Json(rest).keep(None));
-    }
-    content.text = text.unwrap_or_default();
-    content
 }

@@ -1,13 +1,17 @@
 //! The body Ably delivers: one enveloped event, or a batch of them in `items` (Ably docs
 //! "Outbound webhooks"). Says what each message in it is: an event, a thing to skip, or a failure.
 
-use serde::{Deserialize, Serialize};
+use std::iter;
+
+use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::ably::body::Body;
 use crate::ably::encoding::CipherKey;
 use crate::ably::error::{MessageError, PayloadError};
 use crate::ably::json::{self, Kind, Mistyped, Path};
-use crate::ably::{body, message, room};
+use crate::ably::members::{Aside, Members};
+use crate::ably::{message, room};
 use crate::chat::{ChatEvent, RoomName, Serial};
 
 /// Turns delivered bodies into chat events.
@@ -37,6 +41,9 @@ pub struct Entry {
     /// Whether `data` is a string without `encoding` that reads like a chat payload: a sign that
     /// the delivery loses `encoding`. The message is kept as sent, with an empty `text`.
     pub encoding_lost: bool,
+    /// Members of another type than they should be: the message is stored with the defaults of
+    /// these, and what they held is kept aside.
+    pub odd: Vec<&'static str>,
 }
 
 impl Entry {
@@ -49,6 +56,7 @@ impl Entry {
             serial: None,
             outcome,
             encoding_lost: false,
+            odd: Vec::new(),
         }
     }
 }
@@ -92,156 +100,79 @@ pub enum Skip {
     ReactionsOff,
 }
 
-/// Members of every payload form. An event is told by the array it holds, not by `source`, which
-/// Ably's own examples get wrong.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Payload<'a> {
-    #[serde(borrow)]
-    items: Option<&'a RawValue>,
-    #[serde(borrow)]
-    messages: Option<&'a RawValue>,
-    #[serde(borrow)]
-    presence: Option<&'a RawValue>,
-    #[serde(borrow)]
-    message: Option<&'a RawValue>,
-    #[serde(borrow)]
-    room: Option<&'a RawValue>,
-    #[serde(borrow)]
-    source: Option<&'a RawValue>,
-    #[serde(borrow)]
-    channel: Option<&'a RawValue>,
-    #[serde(borrow)]
-    app_id: Option<&'a RawValue>,
-}
-
-/// An item of a batch; it has no `appId`, and its channel is `data.channelId`.
-#[derive(Deserialize)]
-struct Item<'a> {
-    source: Option<String>,
-    serial: Option<String>,
-    #[serde(borrow)]
-    data: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ItemData<'a> {
-    #[serde(borrow)]
-    channel_id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    messages: Option<&'a RawValue>,
-    #[serde(borrow)]
-    presence: Option<&'a RawValue>,
-}
-
 impl Decoder {
     /// Reads one delivered body: an entry for each message in it, in its order.
     ///
     /// # Errors
     /// When nothing in the body can be used. A fault in one message is that entry's outcome.
     pub fn decode(&self, body: &[u8]) -> Result<Vec<Entry>, PayloadError> {
-        let json = body::json(body)?;
-        let body: &RawValue = serde_json::from_slice(&json)
-            .map_err(|error| PayloadError::NotJson(json::describe(&error)))?;
-        if json::kind(body) != Kind::Object {
-            return Err(PayloadError::NotAnObject(json::kind(body).with_article()));
-        }
-        let payload: Payload<'_> = json::object(body, &Path::Root)?;
-        if let Some(items) = payload.items.filter(|items| json::kind(items) == Kind::Array) {
-            return self.batch(items);
-        }
-        let source = match payload.source {
-            Some(source) => json::read::<String>(source, &Path::Root.member("source"))?,
-            None => String::new(),
-        };
-        if let (None, Some(_), Some(_)) = (payload.messages, payload.message, payload.room) {
-            return Err(PayloadError::BeforePublish);
-        }
-        let events = Events {
-            source: &source,
-            messages: payload.messages,
-            presence: payload.presence,
-            channel: payload.channel,
-            path: &Path::Root,
-            channel_name: "channel",
-        };
-        self.check_app(payload.app_id)?;
-        self.events(&events)
+        Ok(self.entries(&Body::read(body)?)?.collect())
     }
 
-    fn check_app(&self, app_id: Option<&RawValue>) -> Result<(), PayloadError> {
-        let (Some(expected), Some(found)) = (&self.app_id, app_id) else { return Ok(()) };
-        let found: String = json::read(found, &Path::Root.member("appId"))?;
+    /// The same, one entry after the other: no more than one message is decoded at a time.
+    ///
+    /// # Errors
+    /// As [`Decoder::decode`].
+    pub fn entries<'a>(
+        &'a self,
+        body: &'a Body<'_>,
+    ) -> Result<Box<dyn Iterator<Item = Entry> + 'a>, PayloadError> {
+        let body: &RawValue = serde_json::from_slice(body.json())
+            .map_err(|error| PayloadError::NotJson(error.to_string()))?;
+        let not_an_object = || PayloadError::NotAnObject(json::kind(body).with_article());
+        let mut payload = Payload::of(Members::of(body).ok_or_else(not_an_object)?);
+        if let Some(items) = payload.items() {
+            let items = json::array(items, &Path::Root.member("items"))?.into_iter().enumerate();
+            return Ok(Box::new(items.flat_map(|(index, item)| self.item(item, index))));
+        }
+        if payload.is_before_publish() {
+            return Err(PayloadError::BeforePublish);
+        }
+        let events = payload.events("channel", None);
+        let app_id = payload.take("appId");
+        events.entries(self, self.check_app(app_id)?)
+    }
+
+    /// Refuses the events of another app. Where the envelope's app is no string, none of its
+    /// messages can be shown to be of this one: the fault is theirs.
+    fn check_app(&self, app_id: Option<&RawValue>) -> Result<Option<Mistyped>, PayloadError> {
+        let (Some(expected), Some(found)) = (&self.app_id, app_id) else { return Ok(None) };
+        let Some(found) = json::text(found) else {
+            return Ok(Some(Mistyped::new(&Path::Root.member("appId"), "expected a string")));
+        };
         if &found == expected {
-            return Ok(());
+            return Ok(None);
         }
         Err(PayloadError::WrongApp { found, expected: expected.clone() })
     }
 
-    fn batch(&self, items: &RawValue) -> Result<Vec<Entry>, PayloadError> {
-        let path = Path::Root.member("items");
-        let items: Vec<&RawValue> = json::read(items, &path)?;
-        let mut entries = Vec::with_capacity(items.len());
-        for (index, item) in items.into_iter().enumerate() {
-            let decoded = self.item(item, &path.index(index));
-            let decoded =
-                decoded.unwrap_or_else(|error| vec![Entry::new(Outcome::Fail(error.into()))]);
-            entries.extend(decoded.into_iter().map(|entry| Entry { item: Some(index), ..entry }));
-        }
-        Ok(entries)
-    }
-
-    fn item(&self, item: &RawValue, path: &Path<'_>) -> Result<Vec<Entry>, Mistyped> {
-        let item: Item<'_> = json::object(item, path)?;
-        let data_path = path.member("data");
-        let source = item.source.unwrap_or_default();
-        let data = item.data.ok_or_else(|| Mistyped::new(&data_path, "missing"))?;
-        let data: ItemData<'_> = json::object(data, &data_path)?;
-        let events = Events {
-            source: &source,
-            messages: data.messages,
-            presence: data.presence,
-            channel: data.channel_id,
-            path: &data_path,
-            channel_name: "channelId",
+    /// The entries of a batch's item, which has no `appId`, and its channel in `data.channelId`.
+    fn item<'a>(
+        &'a self,
+        item: &'a RawValue,
+        index: usize,
+    ) -> impl Iterator<Item = Entry> + use<'a> {
+        let read = || -> Result<_, Mistyped> {
+            let (path, at) = (Path::Root.member("items"), index);
+            let path = path.index(at);
+            let mut item = Payload::of(Members::read(item, &path)?);
+            let delivery = item.take("serial").and_then(json::text);
+            let source = item.take("source");
+            let path = path.member("data");
+            let data = item.take("data").ok_or_else(|| Mistyped::new(&path, "missing"))?;
+            let mut data = Payload::of(Members::read(data, &path)?);
+            let events = Events { source, ..data.events("channelId", Some(index)) };
+            let entries = events.entries(self, None).map_err(|error| match error {
+                PayloadError::Mistyped(mistyped) => mistyped,
+                _ => Mistyped::new(&path, "neither `messages` nor `presence`"),
+            })?;
+            Ok((entries, delivery))
         };
-        let mut entries = self.events(&events).map_err(|error| match error {
-            PayloadError::Mistyped(mistyped) => mistyped,
-            _ => Mistyped::new(&data_path, "neither `messages` nor `presence`"),
-        })?;
-        for entry in &mut entries {
-            entry.delivery.clone_from(&item.serial);
-        }
-        Ok(entries)
-    }
-
-    fn events(&self, events: &Events<'_>) -> Result<Vec<Entry>, PayloadError> {
-        let Some(messages) = events.messages else {
-            return events.without_messages();
-        };
-        let path = events.path.member("messages");
-        let messages: Vec<&RawValue> = json::read(messages, &path)?;
-        let channel_path = events.path.member(events.channel_name);
-        let channel: String = match events.channel {
-            Some(channel) => json::read(channel, &channel_path)?,
-            None => return Err(Mistyped::new(&channel_path, "missing").into()),
-        };
-        let room = match room::of_channel(&channel) {
-            Ok(room) => room,
-            Err(skip) => {
-                return Ok(messages.iter().map(|_| Entry::new(Outcome::Skip(skip))).collect());
-            }
-        };
-        Ok(messages
-            .into_iter()
-            .enumerate()
-            .map(|(index, raw)| {
-                let key = self.cipher_key.as_ref();
-                let entry = message::decode(raw, &path.index(index), &room, key);
-                Entry { index, ..entry }
-            })
-            .collect())
+        let (entries, delivery) = read().unwrap_or_else(|error| {
+            let entry = Entry::new(Outcome::Fail(error.into()));
+            (Box::new(iter::once(entry)), None)
+        });
+        entries.map(move |entry| Entry { item: Some(index), delivery: delivery.clone(), ..entry })
     }
 }
 
@@ -249,33 +180,122 @@ impl Decoder {
 /// item.
 #[must_use]
 pub fn batch_of_one(body: &[u8], item: usize) -> Option<String> {
-    let json = body::json(body).ok()?;
-    let payload: Payload<'_> = serde_json::from_slice(&json).ok()?;
-    let items: Vec<&RawValue> = serde_json::from_str(payload.items?.get()).ok()?;
+    let body = Body::read(body).ok()?;
+    let payload: &RawValue = serde_json::from_slice(body.json()).ok()?;
+    let items = Payload::of(Members::of(payload)?).items()?;
+    let items = json::array(items, &Path::Root).ok()?;
     items.get(item).map(|item| format!("{{\"items\":[{item}]}}"))
 }
 
-/// Where the events of an envelope, or of a batch's item, are.
+/// Members of an envelope, a batch, or an item of one. What else they have says nothing of a chat.
+struct Payload<'a>(Members<'a>);
+
+impl<'a> Payload<'a> {
+    fn of(members: Members<'a>) -> Self {
+        Self(members)
+    }
+
+    fn take(&mut self, name: &'static str) -> Option<&'a RawValue> {
+        self.0.take(name, name, &mut Aside::default())
+    }
+
+    fn items(&mut self) -> Option<&'a RawValue> {
+        self.take("items").filter(|items| json::kind(items) == Kind::Array)
+    }
+
+    /// Whether a moderation rule asks if it may publish: one `message`, and a `room` for the
+    /// channel.
+    fn is_before_publish(&self) -> bool {
+        let has = |name| self.0.has(name);
+        !has("messages") && has("message") && has("room")
+    }
+
+    fn events(&mut self, channel_name: &'static str, item: Option<usize>) -> Events<'a> {
+        Events {
+            source: self.take("source"),
+            messages: self.take("messages"),
+            presence: self.take("presence"),
+            channel: self.take(channel_name),
+            channel_name,
+            item,
+        }
+    }
+}
+
+/// Where the events of an envelope, or of a batch's item, are. They are identified by the array
+/// they are in, not by `source`, which Ably's own examples get wrong.
 struct Events<'a> {
-    source: &'a str,
+    source: Option<&'a RawValue>,
     messages: Option<&'a RawValue>,
     presence: Option<&'a RawValue>,
     channel: Option<&'a RawValue>,
-    path: &'a Path<'a>,
     channel_name: &'static str,
+    item: Option<usize>,
 }
 
-impl Events<'_> {
-    fn without_messages(&self) -> Result<Vec<Entry>, PayloadError> {
-        if let Some(presence) = self.presence {
-            let members: Vec<&RawValue> = json::read(presence, &self.path.member("presence"))?;
-            return Ok(members.iter().map(|_| Entry::new(Outcome::Skip(Skip::Presence))).collect());
-        }
-        let skip = match self.source {
-            "channel.lifecycle" => Skip::Lifecycle,
-            "channel.occupancy" => Skip::Occupancy,
-            _ => return Err(PayloadError::NotEnveloped),
+/// What the messages of an envelope have in common.
+enum Common {
+    Room(RoomName),
+    Skip(Skip),
+    Fault(Mistyped),
+}
+
+impl<'a> Events<'a> {
+    fn entries(
+        self,
+        decoder: &'a Decoder,
+        fault: Option<Mistyped>,
+    ) -> Result<Box<dyn Iterator<Item = Entry> + 'a>, PayloadError> {
+        let Some(messages) = self.messages else { return self.without_messages() };
+        let messages = self.within(|path| json::array(messages, &path.member("messages")))?;
+        let common = match (fault, self.room()) {
+            (Some(fault), _) | (_, Err(fault)) => Common::Fault(fault),
+            (None, Ok(Ok(room))) => Common::Room(room),
+            (None, Ok(Err(skip))) => Common::Skip(skip),
         };
-        Ok(vec![Entry::new(Outcome::Skip(skip))])
+        if let (Common::Fault(fault), true) = (&common, messages.is_empty()) {
+            return Err(fault.clone().into());
+        }
+        Ok(Box::new(messages.into_iter().enumerate().map(move |(index, raw)| {
+            let entry = match &common {
+                Common::Room(room) => self.within(|path| {
+                    let path = path.member("messages");
+                    message::decode(raw, &path.index(index), room, decoder.cipher_key.as_ref())
+                }),
+                Common::Skip(skip) => Entry::new(Outcome::Skip(*skip)),
+                Common::Fault(fault) => message::unread(raw, fault.clone().into()),
+            };
+            Entry { index, ..entry }
+        })))
+    }
+
+    /// Calls `read` with the path of what holds the events.
+    fn within<T>(&self, read: impl FnOnce(&Path<'_>) -> T) -> T {
+        match self.item {
+            None => read(&Path::Root),
+            Some(item) => read(&Path::Root.member("items").index(item).member("data")),
+        }
+    }
+
+    fn room(&self) -> Result<Result<RoomName, Skip>, Mistyped> {
+        let fault =
+            |reason| self.within(|path| Mistyped::new(&path.member(self.channel_name), reason));
+        let channel = self.channel.ok_or_else(|| fault("missing"))?;
+        let channel = json::text(channel).ok_or_else(|| fault("expected a string"))?;
+        Ok(room::of_channel(&channel))
+    }
+
+    fn without_messages(self) -> Result<Box<dyn Iterator<Item = Entry> + 'a>, PayloadError> {
+        let skips =
+            |skip, count| Box::new((0..count).map(move |_| Entry::new(Outcome::Skip(skip))));
+        if let Some(presence) = self.presence {
+            let members = self.within(|path| json::array(presence, &path.member("presence")))?;
+            return Ok(skips(Skip::Presence, members.len()));
+        }
+        match self.source.and_then(json::text).as_deref() {
+            Some("channel.lifecycle") => Ok(skips(Skip::Lifecycle, 1)),
+            Some("channel.occupancy") => Ok(skips(Skip::Occupancy, 1)),
+            _ => Err(PayloadError::NotEnveloped),
+        }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
+
+use crate::chat::JsonText;
 
 /// Where in a payload something stands. Written out only for an error, so that keeping it costs a
 /// good payload nothing.
@@ -38,7 +39,7 @@ impl fmt::Display for Path<'_> {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{path}: {reason}")]
 pub struct Mistyped {
-    /// Where, for example `$.messages[0].timestamp`.
+    /// Where, for example `$.messages[0].serial`.
     pub path: String,
     /// What was expected.
     pub reason: String,
@@ -50,57 +51,52 @@ impl Mistyped {
     }
 }
 
-/// Reads `raw`, which stands at `path` of the payload.
-pub(super) fn read<'a, T>(raw: &'a RawValue, path: &Path<'_>) -> Result<T, Mistyped>
-where
-    T: Deserialize<'a>,
-{
-    // Keeping track of the place inside costs time, which only an error is worth.
-    serde_json::from_str(raw.get()).map_err(|error| {
-        let deserializer = &mut serde_json::Deserializer::from_str(raw.get());
-        let inside = serde_path_to_error::deserialize::<_, T>(deserializer).err();
-        let inside = inside.map_or(String::new(), |error| match error.path().to_string() {
-            same if same == "." => String::new(),
-            index if index.starts_with('[') => index,
-            member => format!(".{member}"),
-        });
-        Mistyped { path: format!("{path}{inside}"), reason: describe(&error) }
-    })
+/// A string; `None` also where no string of Rust's can hold it: half of a surrogate pair.
+pub(super) fn text(raw: &RawValue) -> Option<String> {
+    serde_json::from_str(raw.get()).ok()
 }
 
-/// Reads an object into a struct. Serde would take an array for one too, member by member.
-pub(super) fn object<'a, T>(raw: &'a RawValue, path: &Path<'_>) -> Result<T, Mistyped>
-where
-    T: Deserialize<'a>,
-{
-    match kind(raw) {
-        Kind::Object => read(raw, path),
-        _ => Err(Mistyped::new(path, "expected an object")),
-    }
+/// A boolean.
+pub(super) fn boolean(raw: &RawValue) -> Option<bool> {
+    serde_json::from_str(raw.get()).ok()
 }
 
-/// What the parser says, without the value that it says it about.
-pub(super) fn describe(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    if !error.is_data() {
-        return text; // syntax errors name a position and never a value
-    }
-    match text.rsplit_once(", expected ") {
-        Some((_, expected)) => {
-            let expected = match expected.split(" at line ").next().unwrap_or(expected) {
-                "a sequence" => "an array",
-                "a map" => "an object",
-                "i64" | "u64" => "an integer",
-                other => other,
-            };
-            format!("expected {expected}")
-        }
-        None if text.starts_with("duplicate field") => "given twice".into(),
-        None => "of the wrong type".into(),
-    }
+/// An object, as its text.
+pub(super) fn object(raw: &RawValue) -> Option<JsonText> {
+    (kind(raw) == Kind::Object).then(|| JsonText::from_raw(raw))
 }
 
-/// What kind of JSON value `raw` holds, told by its first byte.
+/// The elements of an array.
+pub(super) fn array<'a>(raw: &'a RawValue, path: &Path<'_>) -> Result<Vec<&'a RawValue>, Mistyped> {
+    serde_json::from_str(raw.get()).map_err(|_| Mistyped::new(path, "expected an array"))
+}
+
+/// A whole number in any spelling: `2`, `2.0` and `0.2e1` are the same number to JSON.
+pub(super) fn whole<T: TryFrom<i128>>(raw: &RawValue) -> Option<T> {
+    if kind(raw) != Kind::Number {
+        return None;
+    }
+    T::try_from(whole_number(raw.get())?).ok()
+}
+
+fn whole_number(text: &str) -> Option<i128> {
+    if let Ok(number) = text.parse::<i64>() {
+        return Some(number.into());
+    }
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (units, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{units}{fraction}");
+    let significant = digits.trim_end_matches('0');
+    if matches!(significant, "" | "-") {
+        return Some(0);
+    }
+    let dropped = i64::try_from(digits.len() - significant.len()).ok()?;
+    let places = i64::from(exponent.parse::<i32>().ok()?) + dropped;
+    let zeros = u32::try_from(places - i64::try_from(fraction.len()).ok()?).ok()?;
+    significant.parse::<i128>().ok()?.checked_mul(10_i128.checked_pow(zeros)?)
+}
+
+/// What kind of JSON value `raw` holds, identified by its first byte.
 pub(super) fn kind(raw: &RawValue) -> Kind {
     match raw.get().as_bytes().first() {
         Some(b'{') => Kind::Object,
@@ -132,5 +128,49 @@ impl Kind {
             Self::Boolean => "a boolean",
             Self::Null => "null",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_numbers_are_read_in_every_spelling() {
+        let read = |json: &str| whole::<i64>(&RawValue::from_string(json.into()).unwrap());
+        for (json, number) in [
+            ("0", 0),
+            ("-0", 0),
+            ("0.0", 0),
+            ("-0e9", 0),
+            ("1.0", 1),
+            ("2e0", 2),
+            ("0.2E1", 2),
+            ("20e-1", 2),
+            ("-3.00e+2", -300),
+            ("1.767e12", 1_767_000_000_000),
+            ("1767225600000.000", 1_767_225_600_000),
+            ("9223372036854775807.0", i64::MAX),
+            ("-9223372036854775808", i64::MIN),
+        ] {
+            assert_eq!(read(json), Some(number), "{json}");
+        }
+        for json in [
+            "1.5",
+            "1e-1",
+            "1767225600000.0000000001",
+            "9223372036854775808",
+            "1e300",
+            "1e99999999999",
+            r#""1""#,
+            "true",
+            "[1]",
+        ] {
+            assert_eq!(read(json), None, "{json}");
+        }
+        let raw = RawValue::from_string("18446744073709551615".into()).unwrap();
+        assert_eq!((whole::<u64>(&raw), whole::<i64>(&raw)), (Some(u64::MAX), None));
+        let raw = RawValue::from_string("-1".into()).unwrap();
+        assert_eq!(whole::<u64>(&raw), None);
     }
 }

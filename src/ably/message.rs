@@ -1,7 +1,7 @@
 //! One Ably message to one chat event: the mapping of Ably docs Chat › "Integrations" and of the
-//! Chat spec (CHA-M4k), with its defaults.
+//! Chat spec (CHA-M4k), with its defaults. A message is refused for want of a serial, a room or a
+//! known action, and for nothing else.
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::ably::action::WireAction;
@@ -9,6 +9,7 @@ use crate::ably::encoding::{self, CipherKey, Content};
 use crate::ably::envelope::{Entry, Outcome, Skip};
 use crate::ably::error::MessageError;
 use crate::ably::json::{self, Kind, Mistyped, Path};
+use crate::ably::members::{Aside, Members};
 use crate::ably::summary;
 use crate::chat::{
     Action, ChatEvent, ChatMessage, JsonText, RoomName, Serial, Summary, SummaryOf, Version,
@@ -16,57 +17,8 @@ use crate::chat::{
 
 /// The name of every chat message (Chat spec CHA-M4l).
 const CHAT_MESSAGE: &str = "chat.message";
-
-/// An Ably message as it travels (features spec TM2).
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WireMessage<'a> {
-    name: Option<String>,
-    client_id: Option<String>,
-    timestamp: Option<i64>,
-    serial: Option<String>,
-    encoding: Option<String>,
-    #[serde(borrow)]
-    action: Option<&'a RawValue>,
-    #[serde(borrow)]
-    data: Option<&'a RawValue>,
-    #[serde(borrow)]
-    extras: Option<&'a RawValue>,
-    #[serde(borrow)]
-    version: Option<&'a RawValue>,
-    #[serde(borrow)]
-    annotations: Option<&'a RawValue>,
-    /// Where the summary was before `annotations` (TM2q).
-    #[serde(borrow)]
-    summary: Option<&'a RawValue>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Extras<'a> {
-    #[serde(borrow)]
-    headers: Option<&'a RawValue>,
-    #[serde(borrow)]
-    ephemeral: Option<&'a RawValue>,
-    user_claim: Option<String>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WireVersion<'a> {
-    serial: Option<String>,
-    timestamp: Option<i64>,
-    client_id: Option<String>,
-    description: Option<String>,
-    #[serde(borrow)]
-    metadata: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Annotations<'a> {
-    #[serde(borrow)]
-    summary: Option<&'a RawValue>,
-}
+/// Members of an Ably message that say nothing of a chat (features spec TM2a, TM2c).
+const OF_THE_CONNECTION: [&str; 2] = ["id", "connectionId"];
 
 /// Says what the message at `path` of the payload is.
 pub(super) fn decode(
@@ -81,26 +33,36 @@ pub(super) fn decode(
     entry
 }
 
+/// A message that cannot be read for what is wrong around it, by its name.
+pub(super) fn unread(raw: &RawValue, error: MessageError) -> Entry {
+    let mut members = Members::of(raw).unwrap_or_default();
+    let serial = serial(&mut members, &Path::Root, &mut Aside::default());
+    Entry { serial: serial.ok(), ..Entry::new(Outcome::Fail(error)) }
+}
+
 fn outcome(
     raw: &RawValue,
     path: &Path<'_>,
     key: Option<&CipherKey>,
     entry: &mut Entry,
 ) -> Result<Outcome, MessageError> {
-    let wire: WireMessage<'_> = json::object(raw, path)?;
-    let serial = wire.serial.as_deref().filter(|serial| !serial.is_empty());
-    entry.serial = serial.map(|serial| Serial(serial.into()));
-    let extras: Extras<'_> = read_or_default(wire.extras, &path.member("extras"))?;
-    if extras.ephemeral.is_some_and(|ephemeral| ephemeral.get() == "true") {
+    let (mut wire, mut aside) = (Members::read(raw, path)?, Aside::default());
+    // First, so that whatever else is wrong names the message.
+    let serial = serial(&mut wire, path, &mut aside);
+    entry.serial = serial.as_ref().ok().cloned();
+    let mut extras = object(&mut wire, "extras", &mut aside);
+    if extras.get("ephemeral", "extras.ephemeral", &mut aside, json::boolean) == Some(true) {
         return Ok(Outcome::Skip(Skip::Ephemeral));
     }
-    let is_chat = wire.name.as_deref() == Some(CHAT_MESSAGE);
-    let action = match WireAction::read(wire.action, &path.member("action"))? {
+    let name = name(&mut wire, &mut aside);
+    let is_chat = name == Name::Chat;
+    let action = wire.take("action", "action", &mut aside);
+    let action = match WireAction::read(action, &path.member("action"))? {
         WireAction::Meta => return Ok(Outcome::Skip(Skip::Meta)),
-        // A summary is told by its action, whatever its name (chat-js does the same).
+        // A summary is identified by its action, whatever its name (chat-js does the same).
         WireAction::Summary => None,
         // An append changes a message that exists: it may not vanish for want of a name.
-        WireAction::Append if is_chat || wire.name.is_none() => {
+        WireAction::Append if is_chat || name == Name::None => {
             return Err(MessageError::Append(path.to_string()));
         }
         _ if !is_chat => return Ok(Outcome::Skip(Skip::OtherName)),
@@ -112,98 +74,201 @@ fn outcome(
     };
     let room = entry.room.clone().filter(|room| !room.0.is_empty());
     let room = room.ok_or_else(|| MessageError::EmptyRoom(path.to_string()))?;
-    let serial = entry.serial.clone().ok_or_else(|| MessageError::NoSerial(path.to_string()))?;
-    let version = version(wire.version, wire.timestamp, &serial, &path.member("version"))?;
-    let summary = summary(&wire, path)?;
+    let serial = serial?;
     let Some(action) = action else {
-        return Ok(Outcome::Event(ChatEvent::Reactions(SummaryOf {
-            room,
-            serial,
-            version: version.serial,
-            timestamp: wire.timestamp.unwrap_or(0),
-            summary: summary.unwrap_or_default(),
-        })));
+        return Ok(Outcome::Event(ChatEvent::Reactions(summary_of(wire, room, serial, entry))));
     };
-    let content = encoding::decode(wire.data, wire.encoding.as_deref(), key);
+    let riding = summary(&mut wire, &mut aside);
+    let data = wire.take("data", "data", &mut aside);
+    let encoding = wire.get("encoding", "encoding", &mut aside, json::text);
+    let content = encoding::decode(data, encoding.as_deref(), key);
     entry.encoding_lost = content.encoding_lost;
-    let message = chat_message(wire, action, extras, version, content, (room, serial), path)?;
-    Ok(Outcome::Event(ChatEvent::Version(Box::new(message), summary)))
+    let claims = Claims::take(&mut extras, &mut aside);
+    extras.keep_left("extras.", &mut aside);
+    wire.forget(&OF_THE_CONNECTION);
+    let known = Known { room, serial, action, content, claims };
+    let message = chat_message(wire, known, path, &mut aside)?;
+    entry.odd = aside.odd;
+    Ok(Outcome::Event(ChatEvent::Version(Box::new(message), riding)))
 }
 
-fn chat_message(
-    wire: WireMessage<'_>,
-    action: Action,
-    extras: Extras<'_>,
-    version: Version,
-    content: Content,
-    (room, serial): (RoomName, Serial),
+/// The serial of a message.
+pub(super) fn serial(
+    wire: &mut Members<'_>,
     path: &Path<'_>,
-) -> Result<ChatMessage, Mistyped> {
-    let headers = object(extras.headers, &path.member("extras").member("headers"))?;
+    aside: &mut Aside,
+) -> Result<Serial, MessageError> {
+    let missing = || MessageError::NoSerial(path.to_string());
+    let raw = wire.take("serial", "serial", aside).ok_or_else(missing)?;
+    let found = json::text(raw);
+    let found = found.ok_or_else(|| Mistyped::new(&path.member("serial"), "expected a string"))?;
+    if found.is_empty() { Err(missing()) } else { Ok(Serial(found)) }
+}
+
+/// What a message is called.
+#[derive(PartialEq)]
+enum Name {
+    None,
+    Chat,
+    Other,
+}
+
+/// A name of a type that no name has is kept with its message: it may be a chat message's.
+fn name(wire: &mut Members<'_>, aside: &mut Aside) -> Name {
+    match wire.take("name", "name", aside) {
+        None => Name::None,
+        Some(raw) if json::kind(raw) != Kind::String => {
+            aside.odd("name", raw);
+            Name::Chat
+        }
+        Some(raw) if json::text(raw).as_deref() == Some(CHAT_MESSAGE) => Name::Chat,
+        Some(_) => Name::Other,
+    }
+}
+
+/// Takes a member that is an object. There is none where it is none.
+pub(super) fn object<'a>(
+    wire: &mut Members<'a>,
+    name: &'static str,
+    aside: &mut Aside,
+) -> Members<'a> {
+    wire.get(name, name, aside, Members::of).unwrap_or_default()
+}
+
+/// What the publisher says beside the content: members of `extras`, or of a message of the Chat
+/// API.
+pub(super) struct Claims {
+    headers: JsonText,
+    user_claim: Option<String>,
+}
+
+impl Claims {
+    pub(super) fn take(members: &mut Members<'_>, aside: &mut Aside) -> Self {
+        Self {
+            headers: members.get("headers", "headers", aside, json::object).unwrap_or_default(),
+            user_claim: members.get("userClaim", "userClaim", aside, json::text),
+        }
+    }
+}
+
+/// What was read of a message where its two forms differ.
+pub(super) struct Known {
+    pub(super) room: RoomName,
+    pub(super) serial: Serial,
+    pub(super) action: Action,
+    pub(super) content: Content,
+    pub(super) claims: Claims,
+}
+
+/// The message: the rest of its members, by the same rules in both forms.
+pub(super) fn chat_message(
+    mut wire: Members<'_>,
+    known: Known,
+    path: &Path<'_>,
+    aside: &mut Aside,
+) -> Result<ChatMessage, MessageError> {
+    let Known { room, serial, action, content, claims } = known;
+    let timestamp = wire.get("timestamp", "timestamp", aside, json::whole);
+    let client_id = wire.get("clientId", "clientId", aside, json::text);
+    let version = WireVersion::take(&mut wire, aside);
+    if let (Some(odd), Action::Update | Action::Delete) = (version.odd, action) {
+        // Its own serial is what keeps a version apart from the others: for want of it, this one
+        // would be taken for the first.
+        return Err(Mistyped::new(&path.member(odd), "does not say which version it is").into());
+    }
+    let version = version.read(timestamp, &serial, aside);
+    wire.keep_left("", aside);
     Ok(ChatMessage {
         room,
         serial,
-        client_id: wire.client_id.unwrap_or_default(),
+        client_id: client_id.unwrap_or_default(),
         text: content.text,
         metadata: content.metadata,
-        headers: headers.unwrap_or_default(),
-        user_claim: extras.user_claim,
+        headers: claims.headers,
+        user_claim: claims.user_claim,
         action,
-        timestamp: wire.timestamp.unwrap_or(0),
+        timestamp: timestamp.unwrap_or(0),
         version,
         raw: content.raw,
+        aside: std::mem::take(&mut aside.members),
     })
 }
 
-/// The version, with the defaults CHA-M4k6 and CHA-M4k7: an absent or empty `version.serial` is
-/// the message's own serial. A bare string is the form of Chat v3.
-pub(super) fn version(
-    found: Option<&RawValue>,
-    timestamp: Option<i64>,
-    serial: &Serial,
-    path: &Path<'_>,
-) -> Result<Version, Mistyped> {
-    let found = match found {
-        Some(raw) if json::kind(raw) == Kind::String => {
-            WireVersion { serial: Some(json::read(raw, path)?), ..WireVersion::default() }
+/// `version` of a message: an object, or a bare serial, the form of Chat v3.
+struct WireVersion<'a> {
+    serial: Option<Serial>,
+    /// Which member ought to have held the serial, and holds something else.
+    odd: Option<&'static str>,
+    members: Members<'a>,
+}
+
+impl<'a> WireVersion<'a> {
+    fn take(wire: &mut Members<'a>, aside: &mut Aside) -> Self {
+        let none = Self { serial: None, odd: None, members: Members::default() };
+        let Some(raw) = wire.take("version", "version", aside) else { return none };
+        let (found, name, members) = match Members::of(raw) {
+            Some(mut members) => {
+                (members.take("serial", "version.serial", aside), "version.serial", members)
+            }
+            None => (Some(raw), "version", none.members),
+        };
+        let serial = found.and_then(json::text);
+        let odd = found.filter(|_| serial.is_none());
+        if let Some(raw) = odd {
+            aside.odd(name, raw);
         }
-        other => read_or_default(other, path)?,
+        let serial = serial.filter(|serial| !serial.is_empty()).map(Serial);
+        Self { serial, odd: odd.map(|_| name), members }
+    }
+
+    /// The version, with the defaults CHA-M4k6 and CHA-M4k7: an absent or empty `version.serial` is
+    /// the message's own serial.
+    fn read(self, timestamp: Option<i64>, serial: &Serial, aside: &mut Aside) -> Version {
+        let mut members = self.members;
+        let own_time = members.get("timestamp", "version.timestamp", aside, json::whole);
+        let version = Version {
+            serial: self.serial.unwrap_or_else(|| serial.clone()),
+            timestamp: own_time.or(timestamp).unwrap_or(0),
+            client_id: members.get("clientId", "version.clientId", aside, json::text),
+            description: members.get("description", "version.description", aside, json::text),
+            metadata: members.get("metadata", "version.metadata", aside, json::object),
+        };
+        members.keep_left("version.", aside);
+        version
+    }
+}
+
+/// A summary of its own right. What it repeats of its message is not read.
+fn summary_of(
+    mut wire: Members<'_>,
+    room: RoomName,
+    serial: Serial,
+    entry: &mut Entry,
+) -> SummaryOf {
+    let mut aside = Aside::default();
+    let timestamp = wire.get("timestamp", "timestamp", &mut aside, json::whole);
+    let version = WireVersion::take(&mut wire, &mut aside).serial;
+    let mut summary = summary(&mut wire, &mut aside).unwrap_or_default();
+    summary.annotations.extend(aside.members);
+    entry.odd = aside.odd;
+    SummaryOf {
+        version: version.unwrap_or_else(|| serial.clone()),
+        room,
+        serial,
+        timestamp: timestamp.unwrap_or(0),
+        summary,
+    }
+}
+
+/// The summary, in `annotations` or where it was before (features spec TM2q).
+fn summary(wire: &mut Members<'_>, aside: &mut Aside) -> Option<Summary> {
+    let mut annotations = object(wire, "annotations", aside);
+    let found = annotations.get("summary", "annotations.summary", aside, summary::read);
+    annotations.keep_left("annotations.", aside);
+    let former = match found {
+        Some(_) => None,
+        None => wire.get("summary", "summary", aside, summary::read),
     };
-    let found_serial = found.serial.filter(|serial| !serial.is_empty()).map(Serial);
-    Ok(Version {
-        serial: found_serial.unwrap_or_else(|| serial.clone()),
-        timestamp: found.timestamp.or(timestamp).unwrap_or(0),
-        client_id: found.client_id,
-        description: found.description,
-        metadata: object(found.metadata, &path.member("metadata"))?,
-    })
-}
-
-fn summary(wire: &WireMessage<'_>, path: &Path<'_>) -> Result<Option<Summary>, Mistyped> {
-    let annotations_path = path.member("annotations");
-    if let Some(raw) = wire.annotations {
-        let annotations: Annotations<'_> = json::object(raw, &annotations_path)?;
-        if let Some(raw) = annotations.summary {
-            return summary::read(raw, &annotations_path.member("summary")).map(Some);
-        }
-    }
-    wire.summary.map(|raw| summary::read(raw, &path.member("summary"))).transpose()
-}
-
-pub(super) fn object(
-    raw: Option<&RawValue>,
-    path: &Path<'_>,
-) -> Result<Option<JsonText>, Mistyped> {
-    match raw {
-        None => Ok(None),
-        Some(raw) if json::kind(raw) == Kind::Object => Ok(Some(JsonText::from_raw(raw))),
-        Some(_) => Err(Mistyped::new(path, "expected an object")),
-    }
-}
-
-pub(super) fn read_or_default<'a, T: Default + Deserialize<'a>>(
-    raw: Option<&'a RawValue>,
-    path: &Path<'_>,
-) -> Result<T, Mistyped> {
-    raw.map_or_else(|| Ok(T::default()), |raw| json::object(raw, path))
+    wire.forget(&["summary"]);
+    found.or(former)
 }

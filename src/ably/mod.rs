@@ -2,7 +2,7 @@
 //!
 //! [`Decoder`] takes one delivered body, an enveloped event or a batch of them, and answers for each
 //! message in it on its own, so that a bad one never takes its neighbours down. What Ably's REST API
-//! gives is read item by item.
+//! gives is read item by item, by the same rules.
 //!
 //! Formats: Ably docs "Outbound webhooks", "AWS Lambda integration" and Chat "Integrations".
 
@@ -12,6 +12,7 @@ mod encoding;
 mod envelope;
 mod error;
 mod json;
+mod members;
 mod message;
 mod meta;
 mod msgpack;
@@ -20,6 +21,7 @@ mod room;
 mod summary;
 mod webhook;
 
+pub use body::Body;
 pub(crate) use encoding::BASE64;
 pub use encoding::{CipherKey, CipherKeyError};
 pub use envelope::{Decoder, Entry, Outcome, Skip, batch_of_one};

@@ -1,14 +1,15 @@
 //! Items of Ably's REST APIs: messages in the Chat form and in the Pub/Sub form, and annotations.
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::ably::action::WireAction;
-use crate::ably::encoding::CipherKey;
+use crate::ably::encoding::{self, CipherKey};
 use crate::ably::envelope::Outcome;
 use crate::ably::error::MessageError;
-use crate::ably::json::{self, Mistyped, Path};
-use crate::ably::{message, summary};
+use crate::ably::json::{self, Kind, Mistyped, Path};
+use crate::ably::members::{Aside, Members};
+use crate::ably::message::{self, Claims, Known};
+use crate::ably::summary::{self, Said};
 use crate::chat::{Annotation, ChatEvent, ChatMessage, JsonText, Reactions, RoomName, Serial};
 
 /// One version of a message, as a REST API gives it.
@@ -16,61 +17,46 @@ use crate::chat::{Annotation, ChatEvent, ChatMessage, JsonText, Reactions, RoomN
 pub struct Fetched {
     /// The version.
     pub message: ChatMessage,
-    /// All reactions to the message at that moment; `None` where the API does not say.
+    /// All reactions to the message at that moment; `None` where the API does not say, or not in a
+    /// known shape.
     pub reactions: Option<Reactions>,
+    /// Members of another type than they should be.
+    pub odd: Vec<&'static str>,
 }
 
-/// *Message* of the Chat REST API v4 (Chat spec, "Chat HTTP REST API").
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RestMessage<'a> {
-    serial: Option<String>,
-    client_id: Option<String>,
-    text: Option<String>,
-    timestamp: Option<i64>,
-    user_claim: Option<String>,
-    #[serde(borrow)]
-    metadata: Option<&'a RawValue>,
-    #[serde(borrow)]
-    headers: Option<&'a RawValue>,
-    #[serde(borrow)]
-    action: Option<&'a RawValue>,
-    #[serde(borrow)]
-    version: Option<&'a RawValue>,
-    #[serde(borrow)]
-    reactions: Option<&'a RawValue>,
-}
-
-/// Reads a message of the Chat REST API, with the defaults that the SDKs use (Chat spec CHA-M4k).
+/// Reads a message of the Chat REST API v4 (*Message* in Chat spec, "Chat HTTP REST API"), with the
+/// defaults that the SDKs use (CHA-M4k), and by the rules for what is delivered.
 ///
 /// # Errors
 /// When it cannot be stored; the error names the member.
 pub fn chat_message(raw: &RawValue, room: &RoomName) -> Result<Fetched, MessageError> {
     let path = &Path::Root;
-    let rest: RestMessage<'_> = json::object(raw, path)?;
-    let serial = rest.serial.filter(|serial| !serial.is_empty()).map(Serial);
-    let serial = serial.ok_or_else(|| MessageError::NoSerial(path.to_string()))?;
-    let action = match WireAction::read(rest.action, &path.member("action"))? {
+    let (mut wire, mut aside) = (Members::read(raw, path)?, Aside::default());
+    let serial = message::serial(&mut wire, path, &mut aside)?;
+    let action = wire.take("action", "action", &mut aside);
+    let action = match WireAction::read(action, &path.member("action"))? {
         WireAction::Version(action) => action,
+        WireAction::Unknown(action) => {
+            return Err(MessageError::UnknownAction(path.to_string(), action));
+        }
         other => return Err(MessageError::UnknownAction(path.to_string(), format!("{other:?}"))),
     };
-    let version_path = path.member("version");
-    let version = message::version(rest.version, rest.timestamp, &serial, &version_path)?;
-    let reactions = rest.reactions.map(|raw| summary::reactions(raw, &path.member("reactions")));
-    let message = ChatMessage {
-        room: room.clone(),
-        serial,
-        client_id: rest.client_id.unwrap_or_default(),
-        text: rest.text.unwrap_or_default(),
-        metadata: message::object(rest.metadata, &path.member("metadata"))?.unwrap_or_default(),
-        headers: message::object(rest.headers, &path.member("headers"))?.unwrap_or_default(),
-        user_claim: rest.user_claim,
-        action,
-        timestamp: rest.timestamp.unwrap_or(0),
-        version,
-        raw: None,
+    let content = match wire.split(&["text", "metadata"]) {
+        none if none.left().all(|(_, value)| json::kind(value) == Kind::Null) => Default::default(),
+        content => encoding::chat_fields(content, None),
     };
-    Ok(Fetched { message, reactions: reactions.transpose()?.flatten() })
+    let reactions = match wire.take("reactions", "reactions", &mut aside).map(summary::reactions) {
+        Some(Said::All(reactions)) => Some(reactions),
+        Some(Said::Nothing) | None => None,
+        Some(Said::Odd) => {
+            aside.odd.push("reactions");
+            None
+        }
+    };
+    let claims = Claims::take(&mut wire, &mut aside);
+    let known = Known { room: room.clone(), serial, action, content, claims };
+    let message = message::chat_message(wire, known, path, &mut aside)?;
+    Ok(Fetched { message, reactions, odd: aside.odd })
 }
 
 /// Reads a message of the Pub/Sub REST API on a room's channel; `None` if it is not a version of a
@@ -83,42 +69,17 @@ pub fn pub_sub_message(
     room: &RoomName,
     key: Option<&CipherKey>,
 ) -> Result<Option<Fetched>, MessageError> {
-    match message::decode(raw, &Path::Root, room, key).outcome {
+    let entry = message::decode(raw, &Path::Root, room, key);
+    match entry.outcome {
         Outcome::Event(ChatEvent::Version(message, _)) => {
-            Ok(Some(Fetched { message: *message, reactions: None }))
+            Ok(Some(Fetched { message: *message, reactions: None, odd: entry.odd }))
         }
         Outcome::Event(ChatEvent::Reactions(_)) | Outcome::Skip(_) => Ok(None),
         Outcome::Fail(error) => Err(error),
     }
 }
 
-/// An annotation (features spec TAN2).
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RestAnnotation<'a> {
-    serial: Option<String>,
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    name: Option<String>,
-    client_id: Option<String>,
-    count: Option<u64>,
-    timestamp: Option<i64>,
-    encoding: Option<String>,
-    #[serde(borrow)]
-    action: Option<&'a RawValue>,
-    #[serde(borrow)]
-    data: Option<&'a RawValue>,
-    #[serde(borrow)]
-    extras: Option<&'a RawValue>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct AnnotationExtras {
-    user_claim: Option<String>,
-}
-
-/// Reads an annotation of the message with this serial.
+/// Reads an annotation (features spec TAN2) of the message with this serial.
 ///
 /// # Errors
 /// When it cannot be stored; the error names the member.
@@ -128,29 +89,44 @@ pub fn annotation(
     message: &Serial,
 ) -> Result<Annotation, MessageError> {
     let path = &Path::Root;
-    let rest: RestAnnotation<'_> = json::object(raw, path)?;
-    let serial = rest.serial.filter(|serial| !serial.is_empty()).map(Serial);
-    let action = rest.action.map_or("0", RawValue::get).trim_matches('"');
-    let is_delete = match action {
-        "0" | "annotation.create" => false,
-        "1" | "annotation.delete" => true,
-        _ => return Err(Mistyped::new(&path.member("action"), "neither create nor delete").into()),
-    };
-    let extras: AnnotationExtras = message::read_or_default(rest.extras, &path.member("extras"))?;
-    Ok(Annotation {
+    let (mut wire, mut aside) = (Members::read(raw, path)?, Aside::default());
+    let aside = &mut aside;
+    let serial = message::serial(&mut wire, path, aside)?;
+    let action = wire.take("action", "action", aside);
+    let is_delete = annotation_deletes(action)
+        .ok_or_else(|| Mistyped::new(&path.member("action"), "neither create nor delete"))?;
+    let mut extras = message::object(&mut wire, "extras", aside);
+    let user_claim = extras.get("userClaim", "userClaim", aside, json::text);
+    extras.keep_left("extras.", aside);
+    wire.forget(&["id", "connectionId", "messageSerial"]);
+    let mut annotation = Annotation {
         room: room.clone(),
         message: message.clone(),
-        serial: serial.ok_or_else(|| MessageError::NoSerial(path.to_string()))?,
-        kind: rest.kind.ok_or_else(|| Mistyped::new(&path.member("type"), "missing"))?,
-        name: rest.name,
-        client_id: rest.client_id,
-        count: rest.count,
+        serial,
+        kind: wire.get("type", "type", aside, json::text).unwrap_or_default(),
+        name: wire.get("name", "name", aside, json::text),
+        client_id: wire.get("clientId", "clientId", aside, json::text),
+        count: wire.get("count", "count", aside, json::whole),
         is_delete,
-        timestamp: rest.timestamp.unwrap_or(0),
-        user_claim: extras.user_claim,
-        data: rest.data.map(JsonText::from_raw),
-        encoding: rest.encoding,
-    })
+        timestamp: wire.get("timestamp", "timestamp", aside, json::whole).unwrap_or(0),
+        user_claim,
+        data: wire.take("data", "data", aside).map(JsonText::from_raw),
+        encoding: wire.get("encoding", "encoding", aside, json::text),
+        aside: Default::default(),
+    };
+    wire.keep_left("", aside);
+    annotation.aside = std::mem::take(&mut aside.members);
+    Ok(annotation)
+}
+
+/// Whether an annotation's action takes a reaction back; `None` if it is an unknown one.
+fn annotation_deletes(action: Option<&RawValue>) -> Option<bool> {
+    let Some(raw) = action else { return Some(false) };
+    match (json::whole(raw), json::text(raw).as_deref()) {
+        (Some(0), _) | (_, Some("0" | "annotation.create")) => Some(false),
+        (Some(1), _) | (_, Some("1" | "annotation.delete")) => Some(true),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -174,7 +150,8 @@ mod tests {
             "reactions":{"unique":{},"distinct":{"👍":{"total":1,"clientIds":["bob"]}},
                          "multiple":{"🎉":{"total":3,"clientIds":{"bob":3}}}}}"#,
         );
-        let Fetched { message, reactions } = fetched.unwrap();
+        let Fetched { message, reactions, odd } = fetched.unwrap();
+        assert_eq!((odd.len(), message.aside.len()), (0, 0));
         assert_eq!((message.text.as_str(), message.action), ("hi", Action::Update));
         assert_eq!((message.timestamp, message.version.timestamp), (5, 6));
         assert_eq!(message.version.serial.as_str(), "2-0@a:000");
@@ -187,7 +164,7 @@ mod tests {
     #[test]
     fn a_message_without_version_is_its_first() {
         let json = r#"{"serial":"1-0@a:000","timestamp":5,"reactions":{}}"#;
-        let Fetched { message, reactions } = read(json).unwrap();
+        let Fetched { message, reactions, .. } = read(json).unwrap();
         assert_eq!((message.version.serial.as_str(), message.version.timestamp), ("1-0@a:000", 5));
         assert_eq!((message.action, reactions), (Action::Create, None));
     }
@@ -196,10 +173,42 @@ mod tests {
     fn what_cannot_be_stored_is_named() {
         let error = |json| read(json).unwrap_err().to_string();
         assert_eq!(error("{}"), "$.serial: missing");
-        assert_eq!(error(r#"{"serial":"1","text":7}"#), "$.text: expected a string");
-        assert_eq!(error(r#"{"serial":"1","version":[]}"#), "$.version: expected an object");
+        assert_eq!(error("[]"), "$: expected an object");
+        assert_eq!(error(r#"{"serial":7}"#), "$.serial: expected a string");
         assert!(error(r#"{"serial":"1","action":"message.summary"}"#).starts_with("$.action"));
-        let reactions = r#"{"serial":"1","reactions":{"unique":{"a":1}}}"#;
-        assert_eq!(error(reactions), "$.reactions.unique: not of the known shape");
+        let version = error(r#"{"serial":"1","action":"message.update","version":[]}"#);
+        assert_eq!(version, "$.version: does not say which version it is");
+    }
+
+    /// What the function stores of a live event, a walk reads too.
+    #[test]
+    fn regression_a_walk_was_stricter_than_the_function() {
+        let fetched = read(
+            r#"{"serial":"1","text":7,"metadata":"m","headers":"x","clientId":[],"timestamp":"now",
+            "userClaim":1,"version":[],"reactions":{"unique":{"a":1}},"new":true}"#,
+        );
+        let Fetched { message, reactions, odd } = fetched.unwrap();
+        let raw = message.raw.expect("the odd text is kept as of a live event");
+        assert_eq!(raw.data, crate::chat::Data::Text(r#"{"text":7,"metadata":"m"}"#.into()));
+        assert_eq!((message.text.as_str(), message.headers.as_str()), ("", "{}"));
+        let kept = message.aside.iter().map(|(name, json)| format!("{name}={}", json.as_str()));
+        assert_eq!(
+            kept.collect::<Vec<_>>().join(" "),
+            r#"clientId=[] headers="x" new=true timestamp="now" userClaim=1 version=[]"#
+        );
+        assert_eq!(reactions, None, "what has no known shape is not compared");
+        assert_eq!(odd, ["reactions", "headers", "userClaim", "timestamp", "clientId", "version"]);
+    }
+
+    #[test]
+    fn an_annotation_is_read_whatever_its_optional_members_are() {
+        let json = r#"{"serial":"2","action":1.0,"type":7,"name":"like","count":2.0,"extras":"x"}"#;
+        let raw = RawValue::from_string(json.into()).unwrap();
+        let room = RoomName("r".into());
+        let found = annotation(&raw, &room, &Serial("1".into())).unwrap();
+        assert!(found.is_delete);
+        assert_eq!((found.kind.as_str(), found.name.as_deref()), ("", Some("like")));
+        assert_eq!(found.count, Some(2));
+        assert_eq!(found.aside.keys().collect::<Vec<_>>(), ["extras", "type"]);
     }
 }

@@ -316,6 +316,9 @@ fn merged(mut version: ChatMessage, row: &ChatMessage) -> ChatMessage {
     made.description = made.description.take().or_else(|| known.description.clone());
     made.metadata = made.metadata.take().or_else(|| known.metadata.clone());
     version.user_claim = version.user_claim.take().or_else(|| row.user_claim.clone());
+    for (name, json) in &row.aside {
+        version.aside.entry(name.clone()).or_insert_with(|| json.clone());
+    }
     version
 }
 

@@ -273,12 +273,26 @@ pub fn differences(one: &ChatMessage, other: &ChatMessage) -> Vec<&'static str> 
     let (metadata, others) =
         (metadata.clone().unwrap_or_default(), others.clone().unwrap_or_default());
     note("version.metadata", is_equivalent(&metadata, &others));
+    note("aside", is_same_aside(one, other));
     if has_content || other.action != Action::Delete {
         note("text", one.text == other.text);
         note("metadata", is_equivalent(&one.metadata, &other.metadata));
         note("headers", is_equivalent(&one.headers, &other.headers));
     }
     differing
+}
+
+/// Whether two records keep the same aside, as far as that can be said: one form of a message may
+/// have members that another lacks, a row may have no room for a value, and what may be about
+/// reactions is not always kept whole.
+fn is_same_aside(one: &ChatMessage, other: &ChatMessage) -> bool {
+    let is_kept = |json: &JsonText| json.as_str() != "null";
+    one.aside.iter().filter(|(name, json)| item::is_publishers(name) && is_kept(json)).all(
+        |(name, json)| match other.aside.get(name).filter(|found| is_kept(found)) {
+            Some(found) => is_equivalent(json, found),
+            None => true,
+        },
+    )
 }
 
 /// Whether two texts are the same JSON: the order of members and the spelling of numbers aside.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::chat::{
@@ -26,6 +27,22 @@ pub(super) const KEY_NAME_BYTES: usize = key::PK.len() + key::SK.len();
 pub(super) const RECEIVED_AT: &str = "receivedAt";
 /// The digest of all versions up to a version, on its row: they were those at Ably.
 pub(super) const SETTLED: &str = "versionsSha256";
+/// Members of a message that no field holds.
+const ASIDE: &str = "aside";
+/// What a publisher says of a message, or who changed it: nothing about reactions.
+const OF_THE_PUBLISHER: [&str; 11] = [
+    "action",
+    "clientId",
+    "data",
+    "encoding",
+    "extras",
+    "headers",
+    "name",
+    "serial",
+    "timestamp",
+    "userClaim",
+    "version",
+];
 /// Room for the attributes that are added to an item once it is built: the key, `expiresAt` and
 /// `receivedAt`.
 const SPARE_BYTES: usize = 4 * 1_024;
@@ -35,35 +52,45 @@ pub(super) fn size(item: &Item) -> usize {
     item.iter().map(|(name, value)| name.len() + attribute::size(value)).sum()
 }
 
-/// A message version's attributes.
-pub(super) fn of_message(message: &ChatMessage) -> Item {
-    fitting(|maps| message_item(message, maps))
+/// A message version's attributes. What it says aside of reactions names nobody without
+/// `with_clients`.
+pub(super) fn of_message(message: &ChatMessage, with_clients: bool) -> Item {
+    fitting(|form| message_item(message, with_clients, form))
 }
 
 /// A summary's attributes.
 pub(super) fn of_summary(summary: &SummaryOf, with_clients: bool) -> Item {
-    fitting(|maps| summary_item(summary, with_clients, maps))
+    fitting(|form| summary_item(summary, with_clients, form))
 }
 
-/// The item with native maps where DynamoDB holds them exactly, if it stays within the limit so;
-/// else with all of them as text.
-fn fitting(build: impl Fn(Maps) -> Item) -> Item {
-    let item = build(Maps::Native);
-    if size(&item) + SPARE_BYTES <= MAX_BYTES { item } else { build(Maps::Text) }
+/// The item in the first form that stays within the limit; else in the last.
+fn fitting(build: impl Fn(Form) -> Item) -> Item {
+    for form in [Form::Native, Form::Text] {
+        let item = build(form);
+        if size(&item) + SPARE_BYTES <= MAX_BYTES {
+            return item;
+        }
+    }
+    build(Form::Bare)
 }
 
-/// How JSON objects are kept.
+/// How an item is built, the most readable form first.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Maps {
+enum Form {
+    /// JSON objects as maps, where DynamoDB holds them exactly.
     Native,
+    /// JSON objects as their text.
     Text,
+    /// The same without what no field holds: its names alone are kept. That it is there must not
+    /// keep a message out.
+    Bare,
 }
 
 /// Puts a JSON object under `name`, or its text under `<name>Json`.
-fn put_object(map: &mut Item, name: &str, json: &JsonText, maps: Maps, depth: usize) {
-    let native = match maps {
-        Maps::Native => attribute::native(json.as_str(), depth),
-        Maps::Text => None,
+fn put_object(map: &mut Item, name: &str, json: &JsonText, form: Form, depth: usize) {
+    let native = match form {
+        Form::Native => attribute::native(json.as_str(), depth),
+        Form::Text | Form::Bare => None,
     };
     match native {
         Some(value) => map.insert(name.into(), value),
@@ -71,17 +98,27 @@ fn put_object(map: &mut Item, name: &str, json: &JsonText, maps: Maps, depth: us
     };
 }
 
-fn message_item(message: &ChatMessage, maps: Maps) -> Item {
+/// Puts members that no field holds.
+fn put_aside(map: &mut Item, aside: &BTreeMap<String, JsonText>, form: Form) {
+    let json = match form {
+        _ if aside.is_empty() => return,
+        Form::Native | Form::Text => json_text(aside),
+        Form::Bare => json_text(&aside.keys().map(|name| (name, ())).collect::<BTreeMap<_, _>>()),
+    };
+    put_object(map, ASIDE, &json, form, 0);
+}
+
+fn message_item(message: &ChatMessage, with_clients: bool, form: Form) -> Item {
     let mut item = Item::from([
         ("serial".into(), text(message.serial.as_str())),
         ("clientId".into(), text(&message.client_id)),
         ("text".into(), text(&message.text)),
         ("action".into(), text(message.action.as_str())),
         ("timestamp".into(), number(message.timestamp)),
-        ("version".into(), AttributeValue::M(version_map(&message.version, maps))),
+        ("version".into(), AttributeValue::M(version_map(&message.version, form))),
     ]);
-    put_object(&mut item, "metadata", &message.metadata, maps, 0);
-    put_object(&mut item, "headers", &message.headers, maps, 0);
+    put_object(&mut item, "metadata", &message.metadata, form, 0);
+    put_object(&mut item, "headers", &message.headers, form, 0);
     put_text(&mut item, "userClaim", message.user_claim.as_deref());
     if let Some(raw) = &message.raw {
         let data = match &raw.data {
@@ -91,10 +128,14 @@ fn message_item(message: &ChatMessage, maps: Maps) -> Item {
         item.insert("data".into(), data);
         put_text(&mut item, "encoding", raw.encoding.as_deref());
     }
+    match with_clients {
+        true => put_aside(&mut item, &message.aside, form),
+        false => put_aside(&mut item, &anonymous_aside(&message.aside), form),
+    }
     item
 }
 
-fn version_map(version: &Version, maps: Maps) -> Item {
+fn version_map(version: &Version, form: Form) -> Item {
     let mut map = Item::from([
         ("serial".into(), text(version.serial.as_str())),
         ("timestamp".into(), number(version.timestamp)),
@@ -102,59 +143,98 @@ fn version_map(version: &Version, maps: Maps) -> Item {
     put_text(&mut map, "clientId", version.client_id.as_deref());
     put_text(&mut map, "description", version.description.as_deref());
     if let Some(metadata) = &version.metadata {
-        put_object(&mut map, "metadata", metadata, maps, 1);
+        put_object(&mut map, "metadata", metadata, form, 1);
     }
     map
 }
 
-fn summary_item(summary: &SummaryOf, with_clients: bool, maps: Maps) -> Item {
+fn summary_item(summary: &SummaryOf, with_clients: bool, form: Form) -> Item {
     let version = Item::from([("serial".into(), text(summary.version.as_str()))]);
     let mut item = Item::from([
         ("serial".into(), text(summary.serial.as_str())),
         ("version".into(), AttributeValue::M(version)),
     ]);
-    let reactions = reactions_json(&summary.summary.reactions, with_clients);
-    put_object(&mut item, "reactions", &reactions, maps, 0);
+    let reactions = reactions_json(&summary.summary.reactions, with_clients, form);
+    put_object(&mut item, "reactions", &reactions, form, 0);
     if !summary.summary.annotations.is_empty() {
         let annotations = annotations_json(&summary.summary.annotations, with_clients);
-        put_object(&mut item, "annotations", &annotations, maps, 0);
+        put_object(&mut item, "annotations", &annotations, form, 0);
     }
     item
 }
 
-fn reactions_json(reactions: &Reactions, with_clients: bool) -> JsonText {
+fn reactions_json(reactions: &Reactions, with_clients: bool, form: Form) -> JsonText {
     let mut reactions = reactions.clone();
-    if !with_clients {
-        let Reactions { unique, distinct, multiple } = &mut reactions;
-        unique.values_mut().for_each(|list| list.client_ids.clear());
-        distinct.values_mut().for_each(|list| list.client_ids.clear());
-        multiple.values_mut().for_each(|counts| counts.client_ids.clear());
+    let Reactions { unique, distinct, multiple } = &mut reactions;
+    let shorten = |more: &mut BTreeMap<String, JsonText>| match (form, with_clients) {
+        (Form::Bare, _) => more.clear(),
+        (Form::Native | Form::Text, false) => more.retain(|_, json| is_number(json)),
+        (Form::Native | Form::Text, true) => {}
+    };
+    for list in unique.values_mut().chain(distinct.values_mut()) {
+        shorten(&mut list.more);
+        list.client_ids.retain(|_| with_clients);
+    }
+    for counts in multiple.values_mut() {
+        shorten(&mut counts.more);
+        counts.client_ids.retain(|_, _| with_clients);
     }
     json_text(&reactions)
+}
+
+/// Whether JSON is a number, a boolean or null: nothing that names anybody.
+fn is_number(json: &JsonText) -> bool {
+    !json.as_str().starts_with(['"', '[', '{'])
 }
 
 fn annotations_json(annotations: &BTreeMap<String, JsonText>, with_clients: bool) -> JsonText {
     if with_clients {
         return json_text(annotations);
     }
-    // An annotation that cannot be read cannot be shown to name nobody: it is left out.
-    let anonymous: BTreeMap<_, _> = annotations
-        .iter()
-        .filter_map(|(kind, json)| {
-            let mut value: Value = serde_json::from_str(json.as_str()).ok()?;
-            forget_clients(&mut value);
-            Some((kind, value))
-        })
-        .collect();
-    json_text(&anonymous)
+    let anonymous = annotations.iter().filter_map(|(kind, json)| Some((kind, anonymous(json)?)));
+    json_text(&anonymous.collect::<BTreeMap<_, _>>())
 }
 
+/// Members of a message that no field holds, without anybody who reacted: what is none of the
+/// publisher's own may be about reactions.
+fn anonymous_aside(aside: &BTreeMap<String, JsonText>) -> BTreeMap<String, JsonText> {
+    let anonymous = aside.iter().filter_map(|(name, json)| match is_publishers(name) {
+        true => Some((name.clone(), json.clone())),
+        false => Some((name.clone(), anonymous(json)?)),
+    });
+    anonymous.collect()
+}
+
+/// Whether a member kept aside is the publisher's, by its name.
+pub(super) fn is_publishers(name: &str) -> bool {
+    let member = name.split(['.', '#']).next().unwrap_or(name);
+    OF_THE_PUBLISHER.contains(&member)
+}
+
+/// JSON about reactions that names nobody. What cannot be read cannot be shown to name nobody: it
+/// is left out.
+fn anonymous(json: &JsonText) -> Option<JsonText> {
+    let mut value: Value = serde_json::from_str(json.as_str()).ok()?;
+    forget_clients(&mut value);
+    (!names_somebody(&value)).then(|| json_text(&value))
+}
+
+/// Leaves names of reactions and their numbers: a member that is a text or an array may name
+/// somebody, and so may the names within an entry, which is what has a total.
 fn forget_clients(value: &mut Value) {
-    if let Value::Object(map) = value {
-        map.remove("clientIds");
-        map.remove("clientCounts");
-        map.values_mut().for_each(forget_clients);
-    }
+    let Value::Object(map) = value else { return };
+    let is_entry = map.contains_key("total") || map.contains_key("count");
+    map.retain(|name, member| {
+        let may_name = matches!(name.as_str(), "clientIds" | "clientCounts")
+            || names_somebody(member)
+            || (is_entry && member.is_object());
+        !may_name
+    });
+    map.values_mut().for_each(forget_clients);
+}
+
+fn names_somebody(value: &Value) -> bool {
+    value.is_string() || value.is_array()
 }
 
 fn json_text<T: serde::Serialize>(value: &T) -> JsonText {
@@ -210,6 +290,10 @@ pub(super) fn to_message(item: &Item) -> Result<ChatMessage, Unreadable> {
             metadata: object(version, "metadata")?,
         },
         raw: raw(item)?,
+        aside: match object(item, ASIDE)? {
+            Some(json) => serde_json::from_str(json.as_str()).map_err(|_| "aside is no object")?,
+            None => BTreeMap::new(),
+        },
     })
 }
 
@@ -268,48 +352,54 @@ pub(super) fn of_annotation(annotation: &Annotation) -> Item {
         item.insert("count".into(), AttributeValue::N(count.to_string()));
     }
     if let Some(data) = &annotation.data {
-        put_object(&mut item, "data", data, Maps::Native, 0);
+        put_object(&mut item, "data", data, Form::Native, 0);
     }
+    put_aside(&mut item, &annotation.aside, Form::Native);
     item
 }
 
 fn reactions_from(json: &JsonText) -> Option<Reactions> {
-    let value: Value = serde_json::from_str(json.as_str()).ok()?;
+    let mut kinds: BTreeMap<String, BTreeMap<String, Entry>> =
+        serde_json::from_str(json.as_str()).ok()?;
     Some(Reactions {
-        unique: by_name(&value, "unique", client_id_list)?,
-        distinct: by_name(&value, "distinct", client_id_list)?,
-        multiple: by_name(&value, "multiple", client_id_counts)?,
+        unique: by_name(kinds.remove("unique")?, client_id_list)?,
+        distinct: by_name(kinds.remove("distinct")?, client_id_list)?,
+        multiple: by_name(kinds.remove("multiple")?, client_id_counts)?,
     })
 }
+
+/// The members of one reaction.
+type Entry = BTreeMap<String, JsonText>;
 
 fn by_name<T>(
-    value: &Value,
-    kind: &str,
-    read: impl Fn(&Value) -> Option<T>,
+    names: BTreeMap<String, Entry>,
+    read: impl Fn(Entry) -> Option<T>,
 ) -> Option<BTreeMap<String, T>> {
-    let names = value.get(kind)?.as_object()?;
-    names.iter().map(|(name, entry)| Some((name.clone(), read(entry)?))).collect()
+    names.into_iter().map(|(name, entry)| Some((name, read(entry)?))).collect()
 }
 
-fn client_id_list(entry: &Value) -> Option<ClientIdList> {
-    let ids = entry.get("clientIds")?.as_array()?;
+fn client_id_list(mut entry: Entry) -> Option<ClientIdList> {
     Some(ClientIdList {
-        total: entry.get("total")?.as_u64()?,
-        client_ids: ids.iter().map(|id| id.as_str().map(Into::into)).collect::<Option<_>>()?,
-        clipped: entry.get("clipped")?.as_bool()?,
+        total: member(&mut entry, "total")?,
+        client_ids: member(&mut entry, "clientIds")?,
+        clipped: member(&mut entry, "clipped")?,
+        more: entry,
     })
 }
 
-fn client_id_counts(entry: &Value) -> Option<ClientIdCounts> {
-    let counts = entry.get("clientIds")?.as_object()?;
-    let counts = counts.iter().map(|(id, count)| Some((id.clone(), count.as_u64()?)));
+fn client_id_counts(mut entry: Entry) -> Option<ClientIdCounts> {
     Some(ClientIdCounts {
-        total: entry.get("total")?.as_u64()?,
-        client_ids: counts.collect::<Option<_>>()?,
-        total_unidentified: entry.get("totalUnidentified")?.as_u64()?,
-        total_client_ids: entry.get("totalClientIds")?.as_u64()?,
-        clipped: entry.get("clipped")?.as_bool()?,
+        total: member(&mut entry, "total")?,
+        client_ids: member(&mut entry, "clientIds")?,
+        total_unidentified: member(&mut entry, "totalUnidentified")?,
+        total_client_ids: member(&mut entry, "totalClientIds")?,
+        clipped: member(&mut entry, "clipped")?,
+        more: entry,
     })
+}
+
+fn member<T: DeserializeOwned>(entry: &mut Entry, name: &str) -> Option<T> {
+    serde_json::from_str(entry.remove(name)?.as_str()).ok()
 }
 
 fn string<'a>(item: &'a Item, name: &str) -> Result<&'a str, Unreadable> {

@@ -182,7 +182,8 @@ fn versions(
 }
 
 fn message_item(settings: Settings, message: &ChatMessage, observation: Observation<'_>) -> Item {
-    let mut item = item::of_message(message);
+    let with_clients = settings.reaction_clients == ReactionClients::Ids;
+    let mut item = item::of_message(message, with_clients);
     expire(&mut item, settings, message.timestamp, observation);
     item
 }
