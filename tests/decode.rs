@@ -2,6 +2,8 @@
 
 use ably_chat_exporter::ably::{Body, CipherKey, Decoder, Entry, Outcome, Skip};
 use ably_chat_exporter::chat::{ChatEvent, ChatMessage, Data, Serial};
+use aes::cipher::block_padding::Pkcs7;
+use aes::cipher::{BlockModeEncrypt, KeyIvInit};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use proptest::prelude::*;
@@ -351,6 +353,35 @@ fn regression_a_failure_did_not_name_the_message() {
     assert_eq!((entry.serial.expect("its name").as_str(), entry.item), ("s1", Some(0)));
 }
 
+/// A message whose `data` is what a 128-bit key made of `plain`.
+fn sealed(plain: &[u8], rest: &str, key: [u8; 16]) -> (Value, Vec<u8>, String) {
+    let iv = [7; 16];
+    let encryptor = cbc::Encryptor::<aes::Aes128>::new(&key.into(), &iv.into());
+    let sealed = [&iv[..], &encryptor.encrypt_padded_vec::<Pkcs7>(plain)].concat();
+    let encoding = format!("{rest}cipher+aes-128-cbc");
+    let data = BASE64_STANDARD.encode(&sealed);
+    let message = chat(&json!({"data": data, "encoding": format!("{encoding}/base64")}));
+    (message, sealed, encoding)
+}
+
+fn with_key(message: &Value, key: [u8; 16]) -> ChatMessage {
+    version_of(decode_in("r::$chat", message, Some(&BASE64_STANDARD.encode(key))).outcome)
+}
+
+/// A padding that is right by chance: what comes out is noise.
+#[test]
+fn regression_a_wrong_key_destroyed_one_ciphertext_in_256() {
+    let noise = [0xde, 0xad, 0xbe, 0xef];
+    for rest in ["json/utf-8/", "utf-8/", "json/", ""] {
+        let (message, ciphertext, encoding) = sealed(&noise, rest, [1; 16]);
+        let raw = with_key(&message, [1; 16]).raw.expect("the ciphertext");
+        assert_eq!((raw.data, raw.encoding), (Data::Bytes(ciphertext), Some(encoding)), "{rest}");
+    }
+    let (message, ciphertext, encoding) = sealed(b"no JSON", "json/utf-8/", [1; 16]);
+    let raw = with_key(&message, [1; 16]).raw.expect("the ciphertext");
+    assert_eq!((raw.data, raw.encoding), (Data::Bytes(ciphertext), Some(encoding)));
+}
+
 #[test]
 fn regression_150_000_messages_were_decoded_at_once() {
     let message = r#"{"name":"chat.message","serial":"s1","data":{"text":"t"}}"#;
@@ -474,6 +505,30 @@ proptest! {
         prop_assert_eq!(&twin.odd, &entry.odd);
         let twin = version_of(twin.outcome);
         prop_assert_eq!(comparable(&twin), comparable(&message), "{}", message_json);
+    }
+
+    #[test]
+    fn a_key_changes_nothing_of_a_ciphertext_that_it_does_not_decode(
+        plain in proptest::collection::vec(any::<u8>(), 0..40),
+        text in any::<String>(),
+        (made, tried) in any::<([u8; 16], [u8; 16])>(),
+        rest in proptest::sample::select(&["json/utf-8/", "utf-8/", "json/", "", "rot13/"][..]),
+    ) {
+        for key in [made, tried] {
+            // Whatever the bytes, their padding is right; and bytes that are no ciphertext of this
+            // key's.
+            let (message, ciphertext, encoding) = sealed(&plain, rest, made);
+            let message = with_key(&message, key);
+            if let Some(raw) = &message.raw && raw.encoding.as_deref() == Some(&encoding) {
+                prop_assert_eq!(&raw.data, &Data::Bytes(ciphertext));
+            } else {
+                let ends_well = rest.contains("utf-8") || rest.contains("json");
+                prop_assert!(ends_well && str::from_utf8(&plain).is_ok());
+            }
+        }
+        let payload = json!({"text": text}).to_string();
+        let (message, ..) = sealed(payload.as_bytes(), "json/utf-8/", made);
+        prop_assert_eq!(with_key(&message, made).text, text);
     }
 }
 
