@@ -328,6 +328,22 @@ fn regression_half_a_surrogate_pair_in_a_name_lost_text_and_metadata() {
 }
 
 #[test]
+fn regression_an_object_showed_no_text_for_what_was_left_of_its_chain() {
+    let in_base64 = "eyJ0ZXh0IjoidCJ9";
+    let show = |members: &str| {
+        let message = version_of(entry_of(members).outcome);
+        (message.text, message.raw.map(|raw| (raw.data, raw.encoding)))
+    };
+    let empty = |encoding: &str| Some((Data::Text("{}".into()), Some(encoding.into())));
+    let members = r#""data":{"text":"t"},"encoding":"utf-8""#;
+    assert_eq!(show(members), ("t".into(), empty("utf-8/json")));
+    let members = r#""data":"{\"text\":\"t\"}","encoding":"vcdiff/json""#;
+    assert_eq!(show(members), ("t".into(), empty("vcdiff/json")));
+    let members = format!(r#""data":"{in_base64}","encoding":"json/base64""#);
+    assert_eq!(show(&members), ("t".into(), None));
+}
+
+#[test]
 fn regression_a_failure_did_not_name_the_message() {
     let envelope = |members: &str, message: &str| {
         let body = format!(r#"{{{members}"messages":[{message}]}}"#);
@@ -380,6 +396,17 @@ fn regression_a_wrong_key_destroyed_one_ciphertext_in_256() {
     let (message, ciphertext, encoding) = sealed(b"no JSON", "json/utf-8/", [1; 16]);
     let raw = with_key(&message, [1; 16]).raw.expect("the ciphertext");
     assert_eq!((raw.data, raw.encoding), (Data::Bytes(ciphertext), Some(encoding)));
+}
+
+#[test]
+fn regression_a_cipher_key_in_url_safe_base64_was_refused() {
+    let key = [0xfb; 16];
+    let standard = BASE64_STANDARD.encode(key);
+    let url_safe = standard.replace('+', "-").replace('/', "_");
+    assert!(standard.contains('+') && standard.contains('/'), "{standard}");
+    assert_eq!(CipherKey::from_base64(&url_safe), CipherKey::from_base64(&standard));
+    let unpadded = url_safe.trim_end_matches('=');
+    assert_eq!(CipherKey::from_base64(unpadded), CipherKey::from_base64(&standard));
 }
 
 #[test]

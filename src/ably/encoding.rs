@@ -39,12 +39,14 @@ pub enum CipherKeyError {
 }
 
 impl CipherKey {
-    /// Reads a key from base64, the form in which Ably's SDKs make and show it.
+    /// Reads a key from base64, the form in which Ably's SDKs make and show it; also from the
+    /// URL-safe alphabet, as ably-js does (`Crypto.getDefaultParams`).
     ///
     /// # Errors
     /// When the text is not base64 of 16 or 32 bytes.
     pub fn from_base64(text: &str) -> Result<Self, CipherKeyError> {
-        let key = BASE64.decode(text.trim()).map_err(|_| CipherKeyError::NotBase64)?;
+        let standard = text.trim().replace('-', "+").replace('_', "/");
+        let key = BASE64.decode(standard).map_err(|_| CipherKeyError::NotBase64)?;
         match key.len() {
             16 | 32 => Ok(Self(key)),
             length => Err(CipherKeyError::WrongLength(length)),
@@ -83,7 +85,8 @@ pub(super) struct Content {
     pub(super) encoding_lost: bool,
 }
 
-/// Decodes `data` and fits it into Chat's `{text, metadata}`.
+/// Decodes `data` and fits it into Chat's `{text, metadata}`. An object shows its text whatever is
+/// left of the chain, as in Ably's SDKs; what is left is kept.
 pub(super) fn decode(
     data: Option<&RawValue>,
     encoding: Option<&str>,
@@ -92,9 +95,9 @@ pub(super) fn decode(
     let Some(data) = data else { return Content::default() };
     let (value, residual) = run(Value::from_json(data), encoding.unwrap_or_default(), key);
     let encoding_lost = encoding.is_none_or(str::is_empty) && looks_like_chat(&value);
-    let members = match (&value, &residual) {
-        (Value::Json(json), None) => Members::of(json),
-        _ => None,
+    let members = match &value {
+        Value::Json(json) => Members::of(json),
+        Value::Opaque(_) | Value::Text(_) | Value::Bytes(_) => None,
     };
     let content = match members {
         Some(members) => chat_fields(members, residual),
@@ -137,6 +140,11 @@ impl Value {
         match (segment, self) {
             ("json", Self::Json(json)) => Ok(Self::Json(json)),
             ("json", Self::Text(text)) => Self::parse(&text).ok_or(Self::Text(text)),
+            // As in ably-js under Node.js, whose parser takes bytes for UTF-8.
+            ("json", Self::Bytes(bytes)) => {
+                let value = str::from_utf8(&bytes).ok().and_then(Self::parse);
+                value.ok_or(Self::Bytes(bytes))
+            }
             ("base64", Self::Text(text)) => match BASE64.decode(&text) {
                 Ok(bytes) => Ok(Self::Bytes(bytes)),
                 Err(_) => Err(Self::Text(text)),
