@@ -272,6 +272,22 @@ pub struct Summary {
     pub annotations: BTreeMap<String, JsonText>,
 }
 
+impl Summary {
+    /// Whether it says nothing of anybody.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let Reactions { unique, distinct, multiple } = &self.reactions;
+        let is_nothing = |json: &JsonText| {
+            let members = json.as_str().trim_start_matches('{').trim_end_matches('}');
+            json.as_str() == "null" || members.trim_ascii().is_empty()
+        };
+        unique.is_empty()
+            && distinct.is_empty()
+            && multiple.is_empty()
+            && self.annotations.values().all(is_nothing)
+    }
+}
+
 /// A summary, and the message version it was seen on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SummaryOf {

@@ -40,7 +40,7 @@ fn snapshots(deliveries: &[Delivery]) -> usize {
     let mut seen = BTreeSet::new();
     for delivery in deliveries {
         for (index, op) in delivery.ops.iter().enumerate() {
-            if !matches!(op.kind, OpKind::Version(_, None)) {
+            if !matches!(op.kind, OpKind::Version(_, None | Some(0))) {
                 seen.insert((&delivery.id, index));
             }
         }

@@ -344,6 +344,20 @@ fn regression_an_object_showed_no_text_for_what_was_left_of_its_chain() {
 }
 
 #[test]
+fn regression_an_empty_ride_was_a_summary() {
+    for members in [
+        r#""annotations":{"summary":{}}"#,
+        r#""annotations":{"summary":{"reaction:unique.v1":{},"poll:flag.v1":{ }}}"#,
+        r#""summary":{}"#,
+    ] {
+        let outcome = entry_of(members).outcome;
+        assert!(matches!(outcome, Outcome::Event(ChatEvent::Version(_, None))), "{members}");
+    }
+    let outcome = entry_of(r#""action":4,"annotations":{"summary":{}}"#).outcome;
+    assert!(matches!(outcome, Outcome::Event(ChatEvent::Reactions(_))), "an event still clears");
+}
+
+#[test]
 fn regression_a_failure_did_not_name_the_message() {
     let envelope = |members: &str, message: &str| {
         let body = format!(r#"{{{members}"messages":[{message}]}}"#);

@@ -392,6 +392,25 @@ async fn regression_unknown_members_of_a_reaction_were_dropped() {
 }
 
 #[tokio::test]
+async fn regression_an_empty_ride_kept_a_fuller_one_out() {
+    let engine = Engine::start().await;
+    let ingest = common::ingest(&engine, Settings::default());
+    let ride = |version: &str, summary: &Value| {
+        payload(&format!(
+            r#""version":{{"serial":"{version}"}},"annotations":{{"summary":{summary}}}"#
+        ))
+    };
+    send(&ingest, "c", ride("1", &json!({})).as_bytes()).await;
+    assert_eq!(engine.rows().await.len(), 2, "a row of nothing");
+    let fuller = json!({"reaction:distinct.v1": {"a": {"total": 2}}});
+    send(&ingest, "d", ride("2", &fuller).as_bytes()).await;
+    assert_eq!(read(&ingest.store, "1").await.reactions.distinct["a"].total, 2);
+    // An event of its own right says that none is left.
+    send(&ingest, "e", payload(&summary(&json!({}))).as_bytes()).await;
+    assert!(read(&ingest.store, "1").await.reactions.distinct.is_empty());
+}
+
+#[tokio::test]
 async fn retention_counts_from_creation_or_else_from_arrival() {
     let engine = Engine::start().await;
     let settings = Settings { retention_days: Some(2), ..Settings::default() };

@@ -78,7 +78,7 @@ fn outcome(
     let Some(action) = action else {
         return Ok(Outcome::Event(ChatEvent::Reactions(summary_of(wire, room, serial, entry))));
     };
-    let riding = summary(&mut wire, &mut aside);
+    let riding = summary(&mut wire, &mut aside).filter(|summary| !summary.is_empty());
     let data = wire.take("data", "data", &mut aside);
     let encoding = wire.get("encoding", "encoding", &mut aside, json::text);
     let content = encoding::decode(data, encoding.as_deref(), key);

@@ -230,7 +230,8 @@ impl Model {
                 let text = if *action == Action::Delete { String::new() } else { op.text() };
                 let versions = self.versions.entry(key.clone()).or_default();
                 versions.insert(op.version_serial(), (*action, text));
-                if let Some(total) = riding {
+                // An empty ride says nothing.
+                if let Some(total @ 1..) = riding {
                     self.reactions.entry(key).or_insert((op.serial(), i64::MIN, *total));
                 }
             }
