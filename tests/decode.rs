@@ -277,6 +277,40 @@ fn regression_a_wrong_type_in_an_optional_member_kept_the_message_out() {
     }
 }
 
+/// Ably sends binary in `data` alone. Elsewhere it is no text, though its base64 would be; an
+/// extension type is nothing that any member has.
+#[test]
+fn regression_messagepack_took_binary_for_a_text_and_refused_extension_types() {
+    let text =
+        |text: &str| [&[0xa0 + u8::try_from(text.len()).expect("short")], text.as_bytes()].concat();
+    let member = |name: &str, value: &[u8]| [&text(name), value].concat();
+    let bytes = [0xc4, 2, 0xde, 0xad];
+    let message = [
+        vec![0x86],
+        member("name", &text("chat.message")),
+        member("serial", &text("s1")),
+        member("clientId", &bytes),
+        member("timestamp", &[0xd6, 0xff, 0, 0, 0, 1]),
+        member("unknown", &[0xa2, 0xff, 0xfe]),
+        member("data", &bytes),
+    ];
+    let envelope = [
+        vec![0x82],
+        member("channel", &text("r::$chat")),
+        member("messages", &[vec![0x91], message.concat()].concat()),
+    ];
+    let entry = Decoder::default().decode(&envelope.concat()).expect("an envelope").remove(0);
+    assert_eq!(entry.odd, ["timestamp", "clientId"]);
+    let message = version_of(entry.outcome);
+    let kept = [
+        r#"clientId={"base64":"3q0="}"#,
+        r#"timestamp=[-1,{"base64":"AAAAAQ=="}]"#,
+        r#"unknown={"base64":"//4="}"#,
+    ];
+    assert_eq!(aside(&message), kept.join(" "));
+    assert_eq!(message.raw.expect("binary").data, Data::Bytes(vec![0xde, 0xad]));
+}
+
 /// It would be taken for the first version, and be superseded by it in silence.
 #[test]
 fn an_edit_that_does_not_say_which_version_it_is_fails() {

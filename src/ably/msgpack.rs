@@ -1,7 +1,9 @@
 //! MessagePack to JSON: the same names (Ably docs "Outbound webhooks"), but that `data` may be real
 //! binary. JSON has none, so it becomes what it is in Ably's own JSON: base64 text, with that step
-//! added to `encoding` (features spec RSL4d1, RSL6a).
+//! added to `encoding` (features spec RSL4d1, RSL6a). Elsewhere Ably has no binary. What there is
+//! becomes an object, which nothing takes for somebody's text: `{"base64":"…"}`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use base64::Engine;
@@ -24,7 +26,7 @@ pub(super) fn to_json(body: &[u8]) -> Result<Vec<u8>, PayloadError> {
     let mut deserializer = rmp_serde::Deserializer::new(&mut rest);
     deserializer.set_max_depth(MAX_DEPTH);
     let mut json = Vec::with_capacity(body.len() + body.len() / 4);
-    let written = Writer(&mut json).deserialize(&mut deserializer);
+    let written = Writer { json: &mut json, is_data: false }.deserialize(&mut deserializer);
     written.map_err(|error| PayloadError::NotMessagePack(describe(&error)))?;
     match rest {
         [] => Ok(json),
@@ -44,7 +46,11 @@ fn describe(error: &Error) -> &'static str {
 }
 
 /// Writes one value.
-struct Writer<'a>(&'a mut Vec<u8>);
+struct Writer<'a> {
+    json: &'a mut Vec<u8>,
+    /// Whether it is a member `data`.
+    is_data: bool,
+}
 
 /// What was written.
 #[derive(PartialEq)]
@@ -55,7 +61,7 @@ enum Written {
 
 impl Writer<'_> {
     fn write<T: Serialize + ?Sized, E: de::Error>(self, value: &T) -> Result<Written, E> {
-        serde_json::to_writer(self.0, value).map_err(E::custom)?;
+        serde_json::to_writer(self.json, value).map_err(E::custom)?;
         Ok(Written::Other)
     }
 }
@@ -111,25 +117,34 @@ impl<'de> Visitor<'de> for Writer<'_> {
     }
 
     fn visit_bytes<E: de::Error>(self, value: &[u8]) -> Result<Written, E> {
-        self.write(&BASE64.encode(value))?;
+        let text = BASE64.encode(value);
+        if !self.is_data {
+            return self.write(&BTreeMap::from([("base64", text)]));
+        }
+        self.write(&text)?;
         Ok(Written::Bytes)
     }
 
+    /// An extension type: its number and its bytes.
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, value: D) -> Result<Written, D::Error> {
+        Writer { is_data: false, ..self }.deserialize(value)
+    }
+
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Written, A::Error> {
-        self.0.push(b'[');
+        self.json.push(b'[');
         let mut is_first = true;
         loop {
-            let end = self.0.len();
+            let end = self.json.len();
             if !is_first {
-                self.0.push(b',');
+                self.json.push(b',');
             }
-            if elements.next_element_seed(Writer(self.0))?.is_none() {
-                self.0.truncate(end);
+            if elements.next_element_seed(Writer { json: self.json, is_data: false })?.is_none() {
+                self.json.truncate(end);
                 break;
             }
             is_first = false;
         }
-        self.0.push(b']');
+        self.json.push(b']');
         Ok(Written::Other)
     }
 
@@ -137,35 +152,36 @@ impl<'de> Visitor<'de> for Writer<'_> {
         // `encoding` is written last: binary `data` adds to it, and may come after it.
         let mut encoding = None;
         let mut is_binary = false;
-        self.0.push(b'{');
+        self.json.push(b'{');
         while let Some(name) = members.next_key::<String>()? {
             if name == "encoding" {
                 let mut value = Vec::new();
-                members.next_value_seed(Writer(&mut value))?;
+                members.next_value_seed(Writer { json: &mut value, is_data: false })?;
                 encoding = Some(value);
                 continue;
             }
             self.name(&name)?;
-            let written = members.next_value_seed(Writer(self.0))?;
+            let value = Writer { json: self.json, is_data: name == "data" };
+            let written = members.next_value_seed(value)?;
             is_binary |= name == "data" && written == Written::Bytes;
-            self.0.push(b',');
+            self.json.push(b',');
         }
         let encoding = if is_binary { Some(with_base64(encoding.as_deref())) } else { encoding };
         if let Some(encoding) = encoding {
             self.name("encoding")?;
-            self.0.extend(encoding);
-        } else if self.0.last() == Some(&b',') {
-            self.0.pop();
+            self.json.extend(encoding);
+        } else if self.json.last() == Some(&b',') {
+            self.json.pop();
         }
-        self.0.push(b'}');
+        self.json.push(b'}');
         Ok(Written::Other)
     }
 }
 
 impl Writer<'_> {
     fn name<E: de::Error>(&mut self, name: &str) -> Result<(), E> {
-        Writer(self.0).write(name)?;
-        self.0.push(b':');
+        Writer { json: self.json, is_data: false }.write(name)?;
+        self.json.push(b':');
         Ok(())
     }
 }
