@@ -165,6 +165,22 @@ fn what_cannot_be_a_version_fails() {
 }
 
 #[test]
+fn members_that_no_field_holds_are_kept_aside() {
+    let message = message("odd-members");
+    assert_eq!(message.text, "Members of other types than documented, and new ones.");
+    assert_eq!(
+        (message.timestamp, message.version.timestamp),
+        (1_767_225_667_000, 1_767_225_667_000)
+    );
+    let raw =
+        RawData { data: Data::Text(r#"{"new":1}"#.into()), encoding: Some("utf-8/json".into()) };
+    assert_eq!((message.headers.as_str(), message.raw), ("{}", Some(raw)));
+    let names: Vec<_> = message.aside.keys().map(String::as_str).collect();
+    let expected = ["annotations", "extras.ref", "headers", "userClaim", "version.pinned"];
+    assert_eq!(names, [&expected[..], &["version.timestamp"]].concat());
+}
+
+#[test]
 fn hostile_metadata_is_not_touched() {
     let message = message("hostile-metadata");
     assert_eq!(message.text, "Robert'); DROP TABLE chat;--");
