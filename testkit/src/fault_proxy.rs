@@ -34,9 +34,11 @@ pub enum Fault {
     Delay(u64),
     /// DynamoDB refuses with this error type.
     Refuse(&'static str),
+    /// It is taken, and never answered.
+    Hang,
 }
 
-type Plan = dyn Fn(u64) -> Fault + Send + Sync;
+type Plan = dyn Fn(u64, &str) -> Fault + Send + Sync;
 
 /// A proxy on a free port of this machine; it ends when it is dropped.
 #[derive(Debug)]
@@ -55,6 +57,18 @@ impl FaultProxy {
     pub async fn start(
         endpoint: &str,
         plan: impl Fn(u64) -> Fault + Send + Sync + 'static,
+    ) -> Self {
+        Self::start_by_operation(endpoint, move |number, _| plan(number)).await
+    }
+
+    /// Starts a proxy to `endpoint`. `plan` says what becomes of the nth request, from 0, by the
+    /// operation that it asks for: `PutItem` for example.
+    ///
+    /// # Panics
+    /// When this machine has no free port.
+    pub async fn start_by_operation(
+        endpoint: &str,
+        plan: impl Fn(u64, &str) -> Fault + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
@@ -108,11 +122,15 @@ impl fmt::Debug for Proxy {
 impl Proxy {
     async fn answer(&self, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
         let dropped = || io::Error::from(io::ErrorKind::ConnectionReset);
-        match (self.plan)(self.requests.fetch_add(1, Ordering::SeqCst)) {
+        let number = self.requests.fetch_add(1, Ordering::SeqCst);
+        let target = request.headers().get("x-amz-target").and_then(|it| it.to_str().ok());
+        let operation = target.and_then(|target| target.rsplit('.').next()).unwrap_or_default();
+        match (self.plan)(number, operation) {
             Fault::None => self.forward(request).await,
             Fault::Throttle => Ok(error(StatusCode::BAD_REQUEST, "ThrottlingException")),
             Fault::Internal => Ok(error(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError")),
             Fault::Refuse(kind) => Ok(error(StatusCode::BAD_REQUEST, kind)),
+            Fault::Hang => std::future::pending().await,
             Fault::DropBefore => Err(dropped()),
             Fault::DropAfter => self.forward(request).await.and_then(|_| Err(dropped())),
             Fault::Delay(ms) => {

@@ -26,6 +26,11 @@ struct Shared {
     delays: Mutex<Vec<i64>>,
     /// Whether the queue refuses messages.
     is_queue_down: Mutex<bool>,
+    /// Calls of the queue, and whether it takes but one message of each.
+    queue_calls: Mutex<u64>,
+    is_queue_slow: Mutex<bool>,
+    /// Whether secrets are not answered.
+    are_secrets_hanging: Mutex<bool>,
     /// Secrets and parameters by ARN, and how often they were asked for.
     secrets: Mutex<HashMap<String, String>>,
     reads: Mutex<u64>,
@@ -92,6 +97,22 @@ impl Services {
         *lock(&self.shared.is_queue_down) = is_down;
     }
 
+    /// Whether the queue takes but one message of each call from now on, as if it throttled.
+    pub fn set_queue_slow(&self, is_slow: bool) {
+        *lock(&self.shared.is_queue_slow) = is_slow;
+    }
+
+    /// How often the queue has been called.
+    #[must_use]
+    pub fn queue_calls(&self) -> u64 {
+        *lock(&self.shared.queue_calls)
+    }
+
+    /// Whether requests for secrets are taken and never answered from now on.
+    pub fn set_secrets_hanging(&self, are_hanging: bool) {
+        *lock(&self.shared.are_secrets_hanging) = are_hanging;
+    }
+
     /// Sets what the parameter or secret with this ARN holds.
     pub fn set_secret(&self, arn: &str, text: &str) {
         lock(&self.shared.secrets).insert(arn.into(), text.into());
@@ -120,19 +141,16 @@ async fn answer(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Byt
         return error("SerializationException");
     };
     match target {
-        Some("AmazonSQS.SendMessage") => send(&shared, &request),
-        Some("AmazonSQS.SendMessageBatch") => {
-            let entries = request["Entries"].as_array().cloned().unwrap_or_default();
-            let id = |entry: &Value| json!({"Id": entry["Id"], "MessageId": "m", "MD5OfMessageBody": "0"});
-            let sent: Vec<Value> = entries.iter().map(id).collect();
-            match entries.len() {
-                1..=10
-                    if entries.iter().all(|entry| send(&shared, entry).status().is_success()) =>
-                {
-                    ok(&json!({"Successful": sent, "Failed": []}))
-                }
-                _ => error("InternalError"),
-            }
+        Some("AmazonSQS.SendMessage") => match send(&shared, &request) {
+            Ok(id) => ok(&json!({"MessageId": id})),
+            Err(kind) => error(kind),
+        },
+        Some("AmazonSQS.SendMessageBatch") => send_batch(&shared, &request),
+        Some("AmazonSSM.GetParameter" | "secretsmanager.GetSecretValue")
+            if *lock(&shared.are_secrets_hanging) =>
+        {
+            *lock(&shared.reads) += 1;
+            std::future::pending().await
         }
         Some("AmazonSSM.GetParameter") => match read(&shared, &request["Name"]) {
             // A SecureString comes encrypted unless it is asked for in the clear.
@@ -150,24 +168,53 @@ async fn answer(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Byt
     }
 }
 
-fn send(shared: &Shared, request: &Value) -> Response {
-    let Some(text) = request["MessageBody"].as_str().filter(|text| !text.is_empty()) else {
-        return error("InvalidParameterValueException");
-    };
-    let is_allowed = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
+fn send_batch(shared: &Shared, request: &Value) -> Response {
+    *lock(&shared.queue_calls) += 1;
+    let entries = request["Entries"].as_array().cloned().unwrap_or_default();
+    let bytes = |entry: &Value| entry["MessageBody"].as_str().map_or(0, str::len);
     if *lock(&shared.is_queue_down) {
         return error("InternalError");
     }
+    if entries.is_empty() || entries.len() > 10 {
+        return error("TooManyEntriesInBatchRequest");
+    }
+    if entries.iter().map(bytes).sum::<usize>() > MAX_MESSAGE_BYTES {
+        return error("BatchRequestTooLong");
+    }
+    let (mut sent, mut failed) = (Vec::new(), Vec::new());
+    for entry in &entries {
+        let id = &entry["Id"];
+        let is_taken = sent.is_empty() || !*lock(&shared.is_queue_slow);
+        let taken = if is_taken { send(shared, entry) } else { Err("RequestThrottled") };
+        match taken {
+            Ok(message) => {
+                sent.push(json!({"Id": id, "MessageId": message, "MD5OfMessageBody": "0"}));
+            }
+            Err(kind) => failed.push(json!({"Id": id, "Code": kind, "SenderFault": false})),
+        }
+    }
+    ok(&json!({"Successful": sent, "Failed": failed}))
+}
+
+/// The id of the message that is sent; or the kind of error.
+fn send(shared: &Shared, request: &Value) -> Result<String, &'static str> {
+    let Some(text) = request["MessageBody"].as_str().filter(|text| !text.is_empty()) else {
+        return Err("InvalidParameterValueException");
+    };
+    let is_allowed = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
+    if *lock(&shared.is_queue_down) {
+        return Err("InternalError");
+    }
     if !text.chars().all(is_allowed) {
-        return error("InvalidMessageContents");
+        return Err("InvalidMessageContents");
     }
     if text.len() > MAX_MESSAGE_BYTES {
-        return error("InvalidParameterValueException");
+        return Err("InvalidParameterValueException");
     }
     lock(&shared.delays).push(request["DelaySeconds"].as_i64().unwrap_or(0));
     let mut messages = lock(&shared.messages);
     messages.push(text.into());
-    ok(&json!({"MessageId": format!("message-{}", messages.len())}))
+    Ok(format!("message-{}", messages.len()))
 }
 
 fn read(shared: &Shared, arn: &Value) -> Option<String> {
