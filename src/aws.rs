@@ -2,9 +2,12 @@
 //! start, so it trusts a handful of built-in roots: parsing the platform's takes more time than
 //! everything else.
 
+use std::time::Duration;
+
 use aws_config::environment::{
     EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider,
 };
+use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_http_client::Builder;
@@ -14,6 +17,10 @@ use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 /// The roots of Amazon Trust Services, which certify every AWS endpoint of the commercial and
 /// GovCloud partitions. From Mozilla's store, as packaged by Debian's `ca-certificates`.
 const AMAZON_ROOTS: &str = include_str!("amazon-roots.pem");
+
+/// How long one attempt at a request may take. AWS answers within milliseconds, and the largest
+/// request has 1 MiB: one without an answer by then is lost, and sent again while there is time.
+const ATTEMPT: Duration = Duration::from_secs(5);
 
 /// Where region and credentials come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +49,10 @@ pub async fn connect(platform_roots: bool, identity: Identity) -> SdkConfig {
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .tls_context(tls)
         .build_https();
-    let loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http);
+    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build();
+    let loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .http_client(http)
+        .timeout_config(timeouts);
     let loader = match identity {
         Identity::Environment => loader
             .region(EnvironmentVariableRegionProvider::new())

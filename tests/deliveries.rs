@@ -451,6 +451,25 @@ async fn events_of_nobody_we_know_are_refused_by_what_they_are() {
     assert_eq!(world.parked(), Vec::<Value>::new(), "a direct invocation is kept by Lambda");
 }
 
+/// A request that was lost on the way was waited for until the deadline.
+#[tokio::test]
+async fn regression_a_request_without_an_answer_is_sent_again() {
+    let engine = Engine::start().await;
+    let lost = |request| if request == 0 { Fault::Hang } else { Fault::None };
+    let table = FaultProxy::start(&engine.endpoint, lost).await;
+    let (services, api) = (Services::start().await, RuntimeApi::start().await);
+    let queue = FaultProxy::start(&services.endpoint, lost).await;
+    let env = [testkit::env(&table.endpoint), services.env()].concat();
+    let url = services.queue_url();
+    let settings =
+        [("AWS_ENDPOINT_URL_SQS", queue.endpoint.as_str()), ("FAILURE_QUEUE_URL", url.as_str())];
+    let _function = spawn(&api, &env, &settings);
+    let event = Source::Kinesis.event(&[good("1"), bad("2")]);
+    assert_well(Source::Kinesis, &api.invoke(event, TIMEOUT).await);
+    assert_eq!((engine.rows().await.len(), services.messages().len()), (2, 1));
+    assert_eq!((table.requests(), queue.requests()), (3, 2));
+}
+
 #[tokio::test]
 async fn a_poison_item_of_a_webhook_batch_is_parked_by_itself() {
     let world = World::start().await;
