@@ -61,10 +61,11 @@ impl Delivery<'_> {
     /// as it was when it first came. Whether it is.
     pub(crate) fn open(&mut self) -> bool {
         let body = self.body.as_deref().ok().and_then(|body| str::from_utf8(body).ok());
-        let Some(Kept { id, received_at, body }) = body.and_then(kept::open) else { return false };
+        let kept = body.and_then(|body| kept::open(body, self.received_at));
+        let Some(Kept { id, received_at, body }) = kept else { return false };
         self.body = body.map(|body| Cow::Owned(body.into_owned()));
         self.id = id;
-        self.received_at = received_at.unwrap_or(self.received_at);
+        self.received_at = received_at;
         true
     }
 }

@@ -12,13 +12,18 @@ use serde_json::value::RawValue;
 
 use crate::ably::BASE64;
 
+/// The longest that Lambda can have had an event before it gave up (Lambda Developer Guide,
+/// "Asynchronous invocation"): six hours in its queue (`MaximumEventAgeInSeconds` takes no more),
+/// and a last attempt of a quarter of an hour; as long again for what the guide does not say.
+const LONGEST_KEPT_MS: i64 = (6 * 60 + 15 + 15) * 60 * 1_000;
+
 /// A payload, and what it was known by when it first came.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Kept<'a> {
     /// Its delivery id then: the same snapshot is then the same row.
     pub(crate) id: String,
-    /// When it arrived then: old reactions then stay old.
-    pub(crate) received_at: Option<i64>,
+    /// When it arrived then, or the earliest that it can have: old reactions then stay old.
+    pub(crate) received_at: i64,
     pub(crate) body: Result<Cow<'a, [u8]>, String>,
 }
 
@@ -106,8 +111,9 @@ struct Shape<'a> {
     request_context: Option<&'a RawValue>,
 }
 
-/// Takes apart what was kept; `None` if `json` is no such thing.
-pub(crate) fn open(json: &str) -> Option<Kept<'_>> {
+/// Takes apart what was kept, and came back at `received_at` (ms since the epoch); `None` if `json`
+/// is no such thing.
+pub(crate) fn open(json: &str, received_at: i64) -> Option<Kept<'_>> {
     let Shape { parked, request_context } = serde_json::from_str(json).ok()?;
     parked.or(request_context)?;
     if let Ok(Parked { parked, body, body_base64 }) = serde_json::from_str(json) {
@@ -120,11 +126,12 @@ pub(crate) fn open(json: &str) -> Option<Kept<'_>> {
             },
             (None, None) => Err("the parked record has no body".into()),
         };
-        let received_at = Some(parked.received_at);
-        return Some(Kept { id: parked.record_id.into(), received_at, body });
+        let Circumstances { record_id, received_at, .. } = parked;
+        return Some(Kept { id: record_id.into(), received_at, body });
     }
     let failed: FailedInvocation<'_> = serde_json::from_str(json).ok()?;
     let time = failed.timestamp.and_then(|time| DateTime::from_str(&time, Format::DateTime).ok());
+    let gave_up_at = time.and_then(|time| time.to_millis().ok());
     let body = match failed.request_payload {
         Some(payload) => Ok(Cow::Borrowed(payload.get().as_bytes())),
         None => {
@@ -135,8 +142,8 @@ pub(crate) fn open(json: &str) -> Option<Kept<'_>> {
     };
     Some(Kept {
         id: failed.request_context.request_id.into(),
-        // When Lambda gave up, which is after it arrived and before anything since.
-        received_at: time.and_then(|time| time.to_millis().ok()),
+        // Lambda says when it gave up. Newer reactions may have come while it still tried.
+        received_at: gave_up_at.unwrap_or(received_at) - LONGEST_KEPT_MS,
         body,
     })
 }

@@ -9,6 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ably_chat_exporter::store::Settings;
+use ably_chat_exporter::time;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use common::function::{TIMEOUT, error, run, sample, spawn};
 use common::sources::{Source, TOKEN};
 use common::{Delivery, EPOCH, Model};
@@ -588,6 +594,35 @@ async fn the_failure_queue_is_replayed_and_keeps_what_is_still_bad() {
     }
     let log = world.function.kill().await;
     assert!(log.contains("the failure's record holds no payload"), "{log}");
+}
+
+/// Lambda's record of a failure says when it gave up, which may be after newer reactions came.
+#[tokio::test]
+async fn regression_a_replayed_failed_invocation_keeps_newer_reactions() {
+    let world = World::start().await;
+    let total = async || {
+        let rows = world.engine.rows().await;
+        total(&rows[0]).to_owned()
+    };
+    let failed = |gave_up_at: Option<i64>, total: u64| {
+        let payload: Value = serde_json::from_slice(&reactions("1", total)).expect("JSON");
+        let record = json!({"version": "1.0", "timestamp": gave_up_at.map(time::in_words),
+            "requestContext": {"requestId": "r", "condition": "RetriesExhausted"},
+            "requestPayload": payload});
+        let mut record = Source::Sqs.record(0, record.to_string().as_bytes());
+        record["eventSourceARN"] = json!("arn:aws:sqs:eu-west-1:123456789012:failures");
+        record["attributes"]["SentTimestamp"] = json!((time::now() + 60_000).to_string());
+        json!({"Records": [record]}).to_string()
+    };
+    world.send(reactions("1", 2)).await;
+    let hour = 3_600_000;
+    for gave_up_at in [Some(time::now() + 60_000), Some(time::now() + 6 * hour), None] {
+        assert_eq!(world.send(failed(gave_up_at, 1)).await, failures(&[]));
+        assert_eq!(total().await, "2", "{gave_up_at:?}");
+    }
+    // What came so much later is newer, whenever it came.
+    world.send(failed(Some(time::now() + 7 * hour), 3)).await;
+    assert_eq!(total().await, "3");
 }
 
 /// Parked, replayed, replayed again: also for snapshots and for reactions that newer ones followed.
