@@ -457,6 +457,46 @@ async fn events_of_nobody_we_know_are_refused_by_what_they_are() {
     assert_eq!(world.parked(), Vec::<Value>::new(), "a direct invocation is kept by Lambda");
 }
 
+/// A table with other keys is a wrong setting, and no record's fault: each was parked, or refused.
+#[tokio::test]
+async fn regression_a_wrong_table_makes_no_record_permanently_wrong() {
+    let numbers = ScalarAttributeType::N;
+    let tables = [
+        ("other-keys", [("id", ScalarAttributeType::S), ("range", ScalarAttributeType::S)]),
+        ("other-types", [("pk", ScalarAttributeType::S), ("sk", numbers)]),
+    ];
+    let engine = Engine::start().await;
+    for (name, keys) in tables.clone() {
+        let create = engine.client().create_table().table_name(name);
+        let create = create.billing_mode(BillingMode::PayPerRequest);
+        let kinds = [KeyType::Hash, KeyType::Range];
+        let create = keys.into_iter().zip(kinds).fold(create, |create, ((name, of), kind)| {
+            let attribute = AttributeDefinition::builder().attribute_name(name).attribute_type(of);
+            let key = KeySchemaElement::builder().attribute_name(name).key_type(kind);
+            create
+                .attribute_definitions(attribute.build().expect("name and type"))
+                .key_schema(key.build().expect("name and type"))
+        });
+        create.send().await.expect("a table");
+    }
+    let names = tables.map(|(name, _)| name).into_iter().chain(["no table's name"]);
+    for table in names {
+        let (services, api) = (Services::start().await, RuntimeApi::start().await);
+        let env = [engine.env(), services.env()].concat();
+        let queue = services.queue_url();
+        let settings = [("TABLE_NAME", table), ("FAILURE_QUEUE_URL", queue.as_str())];
+        let _function = spawn(&api, &env, &settings);
+        let answer = api.invoke(Source::Sqs.event(&[good("1")]), TIMEOUT).await;
+        assert_eq!(answer, failures(&["record-0"]), "{table}");
+        assert_eq!(services.messages(), Vec::<String>::new(), "{table}");
+        let answer = api.invoke(good("1"), TIMEOUT).await;
+        let (kind, reason) = error(&answer);
+        assert_eq!(kind, "Retryable", "{table}: {reason}");
+        let expected = "TABLE_NAME must name a table with the keys pk and sk, both strings";
+        assert!(reason.contains(expected), "{reason}");
+    }
+}
+
 /// A request that was lost on the way was waited for until the deadline.
 #[tokio::test]
 async fn regression_a_request_without_an_answer_is_sent_again() {

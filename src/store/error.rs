@@ -32,12 +32,23 @@ pub struct StoreError {
     /// What the service or the SDK says.
     pub detail: String,
     /// Whether the same request may succeed later. Only what DynamoDB finds wrong with the row
-    /// itself may not; a missing table or permission is no fault of the record.
+    /// itself may not; a missing or wrong table or a missing permission is no fault of the record.
     pub is_retryable: bool,
 }
 
 /// The one service error that says that the row itself is wrong.
 const INVALID: &str = "ValidationException";
+/// What that error says where the table is wrong and not the row, by its keys, an index or its
+/// name: `PutItem` (the first two), `UpdateItem` and `GetItem`, `Query`, and all of them.
+const WRONG_TABLE: [&str; 5] = [
+    "Missing the key ",
+    "Type mismatch for ",
+    "key element does not match the schema",
+    "Query condition missed key schema element",
+    "at 'tableName' failed",
+];
+
+const WRONG_TABLE_HELP: &str = "TABLE_NAME must name a table with the keys pk and sk, both strings";
 
 impl StoreError {
     pub(super) fn from_sdk<E>(action: &'static str, table: &str, error: &SdkError<E>) -> Self
@@ -45,8 +56,12 @@ impl StoreError {
         E: std::error::Error + ProvideErrorMetadata + 'static,
     {
         let detail = aws::describe(error);
-        let is_retryable = error.code() != Some(INVALID);
-        Self { action, table: table.into(), detail, is_retryable }
+        let is_invalid = error.code() == Some(INVALID);
+        if is_invalid && WRONG_TABLE.iter().any(|words| detail.contains(words)) {
+            let detail = format!("{detail}; {WRONG_TABLE_HELP}");
+            return Self { action, table: table.into(), detail, is_retryable: true };
+        }
+        Self { action, table: table.into(), detail, is_retryable: !is_invalid }
     }
 
     pub(super) fn deadline(action: &'static str, table: &str) -> Self {
