@@ -2,10 +2,11 @@
 //! or of a secret of Secrets Manager. The only user of those two SDKs.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_config::SdkConfig;
+use aws_config::timeout::TimeoutConfig;
 use tokio::time::Instant;
 
 use crate::aws;
@@ -15,8 +16,13 @@ const MAX_AGE: Duration = Duration::from_secs(300);
 /// Once a secret has been refused, it is fetched again if it is older than this: it may have been
 /// changed. Whoever keeps sending wrong ones causes no more calls than that.
 const MAX_AGE_ONCE_REFUSED: Duration = Duration::from_secs(30);
-/// A fetch takes milliseconds; the sender waits seconds.
+/// Once a fetch has failed, the known secret is used so long without asking again: a service that
+/// does not answer must not hold up every request.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(30);
+/// How long a fetch may take, with two attempts. It takes milliseconds; the sender waits seconds.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// The same where there is a known secret to go on with.
+const TIMEOUT_WHILE_KNOWN: Duration = Duration::from_secs(1);
 
 /// Where a secret comes from.
 #[derive(Clone, PartialEq, Eq)]
@@ -49,31 +55,35 @@ impl SecretSource {
         }
     }
 
-    async fn fetch(&self, config: &SdkConfig) -> Result<String, String> {
+    async fn fetch(&self, config: &SdkConfig, timeout: Duration) -> Result<String, String> {
         let failed = |reason: &str| match self {
             Self::Text(_) => reason.to_owned(),
             Self::Parameter(arn) => format!("ssm:GetParameter on {arn}: {reason}"),
             Self::Secret(arn) => format!("secretsmanager:GetSecretValue on {arn}: {reason}"),
         };
-        match tokio::time::timeout(TIMEOUT, self.ask(config)).await {
+        match tokio::time::timeout(timeout, self.ask(config, timeout / 2)).await {
             Ok(Ok(Some(text))) => Ok(text),
             Ok(Ok(None)) => Err(failed("it holds no text")),
             Ok(Err(reason)) => Err(failed(&reason)),
-            Err(_) => Err(failed(&format!("no answer within {TIMEOUT:?}"))),
+            Err(_) => Err(failed(&format!("no answer within {timeout:?}"))),
         }
     }
 
-    async fn ask(&self, config: &SdkConfig) -> Result<Option<String>, String> {
+    async fn ask(&self, config: &SdkConfig, attempt: Duration) -> Result<Option<String>, String> {
+        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(attempt).build();
         match self {
             Self::Text(text) => Ok(Some(text.clone())),
             Self::Parameter(arn) => {
-                let client = aws_sdk_ssm::Client::new(config);
+                let config = aws_sdk_ssm::config::Builder::from(config).timeout_config(timeouts);
+                let client = aws_sdk_ssm::Client::from_conf(config.build());
                 let found = client.get_parameter().name(arn).with_decryption(true).send().await;
                 let found = found.map_err(|error| aws::describe(&error))?;
                 Ok(found.parameter.and_then(|parameter| parameter.value))
             }
             Self::Secret(arn) => {
-                let client = aws_sdk_secretsmanager::Client::new(config);
+                let config =
+                    aws_sdk_secretsmanager::config::Builder::from(config).timeout_config(timeouts);
+                let client = aws_sdk_secretsmanager::Client::from_conf(config.build());
                 let found = client.get_secret_value().secret_id(arn).send().await;
                 Ok(found.map_err(|error| aws::describe(&error))?.secret_string)
             }
@@ -96,7 +106,17 @@ pub struct Secret<T> {
     source: SecretSource,
     parse: fn(&str) -> Result<T, String>,
     config: SdkConfig,
-    known: Mutex<Option<(Instant, Arc<T>)>>,
+    state: Mutex<State<T>>,
+    /// Held by whoever fetches it; the others wait for that fetch.
+    fetching: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    /// The secret, and when it was read.
+    known: Option<(Instant, Arc<T>)>,
+    /// Why it could not be read the last time, and when that was.
+    failed: Option<(Instant, String)>,
 }
 
 impl<T> Secret<T> {
@@ -106,7 +126,8 @@ impl<T> Secret<T> {
         parse: fn(&str) -> Result<T, String>,
         config: SdkConfig,
     ) -> Self {
-        Self { source, parse, config, known: Mutex::new(None) }
+        let state = Mutex::new(State { known: None, failed: None });
+        Self { source, parse, config, state, fetching: tokio::sync::Mutex::default() }
     }
 
     /// Whether `accept` takes the secret; if it does not, and the secret may have been changed
@@ -115,10 +136,21 @@ impl<T> Secret<T> {
     /// # Errors
     /// When the secret has never been read, and cannot be now.
     pub async fn check(&self, accept: impl Fn(&T) -> bool) -> Result<bool, String> {
-        if accept(&*self.read(MAX_AGE).await?) {
-            return Ok(true);
+        let found = self.find(|secret| accept(secret).then_some(())).await?;
+        Ok(found.is_some())
+    }
+
+    /// What `find` finds in the secret; if nothing, and the secret may have been changed since it
+    /// was read, what it finds in the new one.
+    ///
+    /// # Errors
+    /// When the secret has never been read, and cannot be now.
+    pub async fn find<R>(&self, find: impl Fn(&T) -> Option<R>) -> Result<Option<R>, String> {
+        let found = find(&*self.read(MAX_AGE).await?);
+        match found {
+            Some(found) => Ok(Some(found)),
+            None => Ok(find(&*self.read(MAX_AGE_ONCE_REFUSED).await?)),
         }
-        Ok(accept(&*self.read(MAX_AGE_ONCE_REFUSED).await?))
     }
 
     /// The secret, at most five minutes old.
@@ -130,29 +162,50 @@ impl<T> Secret<T> {
     }
 
     async fn read(&self, max_age: Duration) -> Result<Arc<T>, String> {
-        let known = self.lock().clone();
-        if let Some((read_at, value)) = &known
-            && read_at.elapsed() < max_age
-        {
-            return Ok(Arc::clone(value));
+        let asked_at = Instant::now();
+        if let Some(answer) = self.answer(max_age, asked_at) {
+            return answer;
         }
-        let fetched = self.source.fetch(&self.config).await;
-        let fetched = fetched.and_then(|text| (self.parse)(&text));
+        let _alone = self.fetching.lock().await;
+        if let Some(answer) = self.answer(max_age, asked_at) {
+            return answer;
+        }
+        let known = self.lock().known.as_ref().map(|(_, value)| Arc::clone(value));
+        let timeout = if known.is_some() { TIMEOUT_WHILE_KNOWN } else { TIMEOUT };
+        let fetched = self.source.fetch(&self.config, timeout).await;
+        let fetched = fetched.and_then(|text| (self.parse)(&text).map(Arc::new));
+        let now = Instant::now();
         match (fetched, known) {
             (Ok(value), _) => {
-                let value = Arc::new(value);
-                *self.lock() = Some((Instant::now(), Arc::clone(&value)));
+                *self.lock() = State { known: Some((now, Arc::clone(&value))), failed: None };
                 Ok(value)
             }
-            (Err(reason), Some((_, value))) => {
+            (Err(reason), known) => {
+                self.lock().failed = Some((now, reason.clone()));
+                let value = known.ok_or_else(|| reason.clone())?;
                 tracing::warn!(reason, "a secret could not be read again; the known one is used");
                 Ok(value)
             }
-            (Err(reason), None) => Err(reason),
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<(Instant, Arc<T>)>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The answer to a question of `asked_at`, if it takes no fetch.
+    fn answer(&self, max_age: Duration, asked_at: Instant) -> Option<Result<Arc<T>, String>> {
+        match &*self.lock() {
+            State { known: Some((read_at, value)), failed } => {
+                let failed_at = failed.as_ref().map(|(failed_at, _)| failed_at.elapsed());
+                let is_left = failed_at.is_some_and(|elapsed| elapsed < PAUSE_AFTER_FAILURE);
+                (is_left || read_at.elapsed() < max_age).then(|| Ok(Arc::clone(value)))
+            }
+            // Somebody else has asked meanwhile.
+            State { known: None, failed: Some((failed_at, reason)) } if *failed_at >= asked_at => {
+                Some(Err(reason.clone()))
+            }
+            State { known: None, .. } => None,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -280,5 +280,40 @@ async fn a_changed_secret_is_known_soon_and_wrong_ones_cost_few_reads() {
     pass(Duration::from_secs(301)).await;
     assert_eq!(check("the-second-token-of-all").await, Ok(true), "a spoilt one replaces nothing");
     services.set_secret(arn, "the-third-token-of-all");
+    assert_eq!(check("the-third-token-of-all").await, Ok(false), "it is left alone for a while");
+    pass(Duration::from_secs(31)).await;
     assert_eq!(check("the-third-token-of-all").await, Ok(true));
 }
+
+/// Each request used to wait for the service's answer for five seconds.
+#[tokio::test]
+async fn regression_a_service_that_hangs_does_not_hold_up_each_webhook() {
+    let arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:chat-token-AbCdEf";
+    let services = Services::start().await;
+    services.set_secret(arn, TOKEN);
+    let source = SecretSource::parse(arn).expect("an ARN of Secrets Manager");
+    let secret = Secret::new(source, WebhookTokens::parse, sdk(&services));
+    let check = async |token: &'static str| {
+        secret.check(|tokens: &WebhookTokens| tokens.contain(token)).await
+    };
+    let both = tokio::join!(check(TOKEN), check(TOKEN));
+    assert_eq!((both, services.secret_reads()), ((Ok(true), Ok(true)), 1), "one fetch for both");
+    services.set_secrets_hanging(true);
+    for time in [Duration::from_secs(301), Duration::from_secs(31)] {
+        pass(time).await;
+        let started = std::time::Instant::now();
+        for _ in 0..20 {
+            assert_eq!(check(TOKEN).await, Ok(true));
+            assert_eq!(check("a-token-that-nobody-knows").await, Ok(false));
+        }
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    }
+    // Two fetches of two attempts at most.
+    assert!((3..=5).contains(&services.secret_reads()), "{}", services.secret_reads());
+    services.set_secrets_hanging(false);
+    pass(Duration::from_secs(31)).await;
+    let reads = services.secret_reads();
+    assert_eq!(check(TOKEN).await, Ok(true));
+    assert_eq!(services.secret_reads() - reads, 1);
+}
+
