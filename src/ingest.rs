@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
-use futures_util::{StreamExt, join, stream};
+use futures_util::{StreamExt, stream};
 use regex_lite::Regex;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use tokio::time::Instant;
 
 use crate::ably::{Decoder, Entry, Outcome, Skip};
@@ -23,7 +24,13 @@ use crate::store::{Key, Observation, Put, Store, StoreError, Written};
 /// (`make bench`). Each is a connection, which costs a TLS handshake once, and some 60 KB.
 const CONCURRENCY: usize = 72;
 
-/// Failures named in words.
+/// Rows, messages, and bytes of records that are planned before any of them is written: what is in
+/// memory at once. Puts to one row are folded as far as they are planned together.
+const MOST_ROWS: usize = 4_096;
+const MOST_MESSAGES: usize = 16_384;
+const MOST_BYTES: usize = 4 * 1_024 * 1_024;
+
+/// Failures named in words, and in answers.
 const NAMED_FAILURES: usize = 5;
 
 /// One delivered body.
@@ -87,7 +94,8 @@ pub struct Report {
     pub superseded: u64,
     /// Not for the archive.
     pub skipped: BTreeMap<Skip, u64>,
-    /// Ought to be stored and could not be.
+    /// Ought to be stored and could not be. An answer names the first of them: it has a limit.
+    #[serde(serialize_with = "first_few")]
     pub failed: Vec<Failure>,
     /// The integration rule is wrong, whatever it sends.
     #[serde(skip)]
@@ -137,6 +145,14 @@ impl Report {
         self.encoding_lost.extend(other.encoding_lost);
         self.odd.extend(other.odd);
         self
+    }
+
+    /// Counts the rest of a record, for which there was no time, as one message.
+    fn not_begun(&mut self) {
+        self.received += 1;
+        let reason = "not begun before the invocation's deadline".into();
+        let error_type = ErrorType::Retryable;
+        self.failed.push(Failure { room: None, serial: None, reason, error_type, item: None });
     }
 
     fn skip<T>(&mut self, skip: Skip) -> Option<T> {
@@ -196,25 +212,12 @@ impl Ingest {
     /// Takes records in, and answers for each of them in their order. What is not written by
     /// `deadline` fails as retryable.
     pub async fn ingest(&self, records: &[Record<'_>], deadline: Instant) -> Vec<Report> {
-        let mut batch = Batch::default();
+        let mut run = Run::new(self, records, deadline);
         for record in records {
-            batch.reports.push(Report::default());
-            self.take(&mut batch, *record);
+            run.take(*record).await;
         }
-        let Batch { mut reports, pending, rows, owners, .. } = batch;
-        let (written, ()) = join!(self.write(rows, deadline), async {
-            if let Some(index) = &self.room_index {
-                let rooms = pending.iter().filter_map(|message| {
-                    Some((message.room.clone()?, records[message.record].received_at))
-                });
-                index.note(&self.store, rooms, deadline).await;
-            }
-        });
-        for (index, message) in pending.into_iter().enumerate() {
-            let rows = message.rows.iter().map(|&row| (owners[row] == index, &written[row]));
-            settle(&mut reports[message.record], &message, rows);
-        }
-        reports
+        run.write().await;
+        run.reports
     }
 
     /// Writes rows, many at once; an outcome for each of them in their order.
@@ -236,30 +239,6 @@ impl Ingest {
             .await;
         written.sort_unstable_by_key(|(row, _)| *row);
         written.into_iter().map(|(_, written)| written).collect()
-    }
-
-    fn take(&self, batch: &mut Batch, record: Record<'_>) {
-        let entries = match self.decoder.decode(record.body) {
-            Ok(entries) => entries,
-            Err(error) => {
-                let report = Report::unreadable(&error);
-                *batch.report() = Report { is_wrong_rule: error.is_wrong_rule(), ..report };
-                return;
-            }
-        };
-        for entry in entries {
-            let delivery = match (&entry.delivery, entry.item) {
-                (Some(serial), _) => format!("{serial}.{}", entry.index),
-                (None, Some(item)) => format!("{}.{item}.{}", record.id, entry.index),
-                (None, None) => format!("{}.{}", record.id, entry.index),
-            };
-            let observation =
-                Observation { delivery: Some(&delivery), received_at: record.received_at };
-            batch.report().received += 1;
-            if let Some((pending, puts)) = self.plan(entry, observation, batch.report()) {
-                batch.add(pending, puts);
-            }
-        }
     }
 
     /// What one entry asks to be written; nothing if it is skipped or refused.
@@ -315,27 +294,120 @@ impl Ingest {
     }
 }
 
-/// What the records of one invocation ask for, puts to one row folded as they come.
+/// Records on their way, as many of their messages at once as memory should hold.
+struct Run<'a> {
+    ingest: &'a Ingest,
+    records: &'a [Record<'a>],
+    deadline: Instant,
+    /// Of the records that were begun.
+    reports: Vec<Report>,
+    /// What is planned and not written yet.
+    batch: Batch,
+    /// How long notes of rooms may still hold it up.
+    patience: Duration,
+}
+
+impl<'a> Run<'a> {
+    fn new(ingest: &'a Ingest, records: &'a [Record<'a>], deadline: Instant) -> Self {
+        let (reports, batch) = (Vec::with_capacity(records.len()), Batch::default());
+        Self { ingest, records, deadline, reports, batch, patience: RoomIndex::PATIENCE }
+    }
+
+    /// Plans what a record asks for, and writes whenever that has become much.
+    async fn take(&mut self, record: Record<'_>) {
+        self.reports.push(Report::default());
+        if Instant::now() >= self.deadline {
+            return self.report().not_begun();
+        }
+        let entries = match self.ingest.decoder.decode(record.body) {
+            Ok(entries) => entries,
+            Err(error) => {
+                let report = Report::unreadable(&error);
+                *self.report() = Report { is_wrong_rule: error.is_wrong_rule(), ..report };
+                return;
+            }
+        };
+        for entry in entries {
+            if self.batch.is_full() {
+                self.write().await;
+                if Instant::now() >= self.deadline {
+                    return self.report().not_begun();
+                }
+            }
+            self.plan(entry, record);
+        }
+        self.batch.bytes += record.body.len();
+        if self.batch.is_full() {
+            self.write().await;
+        }
+    }
+
+    fn plan(&mut self, entry: Entry, record: Record<'_>) {
+        let delivery = match (&entry.delivery, entry.item) {
+            (Some(serial), _) => format!("{serial}.{}", entry.index),
+            (None, Some(item)) => format!("{}.{item}.{}", record.id, entry.index),
+            (None, None) => format!("{}.{}", record.id, entry.index),
+        };
+        let observation =
+            Observation { delivery: Some(&delivery), received_at: record.received_at };
+        self.report().received += 1;
+        let number = self.reports.len() - 1;
+        if let Some((pending, puts)) = self.ingest.plan(entry, observation, self.report()) {
+            self.batch.add(Pending { record: number, ..pending }, puts);
+        }
+    }
+
+    /// Writes what is planned, notes its rooms, and says of each message what became of it.
+    async fn write(&mut self) {
+        let Batch { pending, rows, owners, .. } = std::mem::take(&mut self.batch);
+        if pending.is_empty() {
+            return;
+        }
+        let writes = self.ingest.write(rows, self.deadline);
+        let written = match &self.ingest.room_index {
+            Some(index) => {
+                let rooms = pending.iter().filter_map(|message| {
+                    Some((message.room.clone()?, self.records[message.record].received_at))
+                });
+                let (store, patience) = (&self.ingest.store, &mut self.patience);
+                index.note_beside(store, rooms, patience, self.deadline, writes).await
+            }
+            None => writes.await,
+        };
+        for (index, message) in pending.into_iter().enumerate() {
+            let rows = message.rows.iter().map(|&row| (owners[row] == index, &written[row]));
+            settle(&mut self.reports[message.record], &message, rows);
+        }
+    }
+
+    /// The report of the record being taken in.
+    fn report(&mut self) -> &mut Report {
+        self.reports.last_mut().expect("a record has a report before its messages")
+    }
+}
+
+/// What messages ask for, puts to one row folded as they come.
 #[derive(Default)]
 struct Batch {
-    reports: Vec<Report>,
     pending: Vec<Pending>,
     rows: Vec<Put>,
     /// Row by key.
     by_key: HashMap<Key, usize>,
     /// Which message's put each row is: an index into `pending`.
     owners: Vec<usize>,
+    /// Of the records that are in here whole.
+    bytes: usize,
 }
 
 impl Batch {
-    /// The report of the record being taken in.
-    fn report(&mut self) -> &mut Report {
-        self.reports.last_mut().expect("a record is pushed before its messages")
+    fn is_full(&self) -> bool {
+        self.rows.len() >= MOST_ROWS
+            || self.pending.len() >= MOST_MESSAGES
+            || self.bytes >= MOST_BYTES
     }
 
     fn add(&mut self, mut pending: Pending, puts: Vec<Put>) {
         let message = self.pending.len();
-        pending.record = self.reports.len() - 1;
         for put in puts {
             let row = *self.by_key.entry(put.key.clone()).or_insert(self.rows.len());
             pending.rows.push(row);
@@ -384,6 +456,10 @@ fn settle<'a>(
     } else {
         report.superseded += 1;
     }
+}
+
+fn first_few<S: Serializer>(failed: &[Failure], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(failed.iter().take(NAMED_FAILURES))
 }
 
 /// Some failures in words, separated by semicolons; the rest are counted, and all of them are logged.

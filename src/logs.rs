@@ -96,9 +96,14 @@ pub(crate) fn not_parked(request_id: &str, delivery: &Delivery<'_>, error: &Send
     );
 }
 
-/// Logs a room that could not be noted in the index of rooms.
-pub(crate) fn room_not_noted(room: &RoomName, error: &StoreError) {
-    warn!(ably.room = short(&room.0), reason = %error, "room not noted in the index of rooms");
+/// Logs rooms that could not be noted in the index of rooms.
+pub(crate) fn rooms_not_noted(rooms: usize, first: &RoomName, reason: &str) {
+    warn!(
+        ably.room = short(&first.0),
+        rooms = (rooms > 1).then_some(rooms),
+        reason,
+        "room not noted in the index of rooms"
+    );
 }
 
 /// Logs a request that was not taken in.

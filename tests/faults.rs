@@ -3,14 +3,20 @@
 
 mod common;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ably_chat_exporter::aws;
-use ably_chat_exporter::ingest::{ErrorType, Ingest, Report};
+use ably_chat_exporter::ingest::{ErrorType, Ingest, Record, Report};
 use ably_chat_exporter::store::{Direction, Settings, Store, Versions};
+use aws_sdk_dynamodb::config::interceptors::BeforeSerializationInterceptorContextRef;
+use aws_sdk_dynamodb::config::{ConfigBag, Intercept};
+use aws_sdk_dynamodb::error::BoxError;
 use common::{Delivery, EPOCH, Model, Op, OpKind};
 use proptest::prelude::*;
 use testkit::{Engine, Fault, FaultProxy};
+use tokio::time::Instant;
 
 /// An ingest whose client is the function's own, retries included, but for the endpoint.
 async fn through(proxy: &FaultProxy) -> Ingest {
@@ -122,6 +128,69 @@ async fn a_burst_is_one_write_and_the_last_of_it_is_the_one_stored() {
     assert_eq!((report.stored, report.superseded), (2, 99));
     let room = common::whole_room(&ingest.store, "a", Direction::NewestFirst, 5).await;
     assert_eq!(room[0].reactions.distinct["👍"].total, 99);
+}
+
+/// Counts the requests that are begun: each is built and signed, whether it is sent or not.
+#[derive(Clone, Debug, Default)]
+struct Begun(Arc<AtomicU64>);
+
+impl Intercept for Begun {
+    fn name(&self) -> &'static str {
+        "Begun"
+    }
+
+    fn read_before_execution(
+        &self,
+        _: &BeforeSerializationInterceptorContextRef<'_>,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+/// Each row that was left at the deadline was still made into a request, which took a second and
+/// more of the time to answer.
+#[tokio::test]
+async fn regression_no_request_is_built_after_the_deadline() {
+    let engine = Engine::start().await;
+    let proxy = FaultProxy::start(&engine.endpoint, |_| Fault::Hang).await;
+    let begun = Begun::default();
+    let config = testkit::client(&proxy.endpoint).config().to_builder().interceptor(begun.clone());
+    let client = aws_sdk_dynamodb::Client::from_conf(config.build());
+    let store = Store::new(client, Engine::TABLE, Settings::default());
+    let ingest = Ingest { store, ..common::ingest(&engine, Settings::default()) };
+    let delivery =
+        Delivery { id: "d".into(), received_at: EPOCH, ops: (0..500).map(create).collect() };
+    let body = delivery.body();
+    let record = Record { id: "d", body: &body, received_at: EPOCH };
+    let reports = ingest.ingest(&[record], Instant::now() + Duration::from_secs(1)).await;
+    assert!((1..100).contains(&begun.0.load(Ordering::SeqCst)), "{begun:?}");
+    assert_eq!(reports[0].failed.len(), 500);
+    assert_eq!(reports[0].error_type(), Some(ErrorType::Retryable));
+
+    let reports = ingest.ingest(&[record], Instant::now()).await;
+    assert_eq!(reports[0].error_type(), Some(ErrorType::Retryable));
+    assert!(reports[0].failed[0].reason.contains("before the invocation's deadline"));
+}
+
+/// What is written in several steps, since it is much, comes out the same.
+#[tokio::test]
+async fn a_payload_that_is_written_in_steps_converges() {
+    let engine = Engine::start().await;
+    let summary = |message, total| Op { kind: OpKind::Summary(total), ..create(message) };
+    let ops = (0..2_500).flat_map(|number| [create(number), summary(number % 7, number.into())]);
+    let body = Delivery { id: "d".into(), received_at: EPOCH, ops: ops.collect() }.body();
+    let report = common::send(&common::ingest(&engine, Settings::default()), "d", &body).await;
+    assert_eq!((report.received, report.failed.len()), (5_000, 0), "{:?}", report.failed.first());
+    assert_eq!(common::count_rows(&engine).await, [2_500, 2_500, 7, 0]);
+    let store = common::ingest(&engine, Settings::default()).store;
+    for message in 0..7_u32 {
+        let found = store.message(&create(0).room_name(), &common::serial(message, 0)).await;
+        let total = found.expect("a read").expect("a message").reactions.distinct["👍"].total;
+        let last = (0..2_500_u32).rfind(|number| number % 7 == message).expect("one of seven");
+        assert_eq!(total, u64::from(last), "the last of them");
+    }
 }
 
 fn fault() -> impl Strategy<Value = Fault> {

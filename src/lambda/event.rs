@@ -65,6 +65,11 @@ const FOREIGN: [(&str, &str); 5] = [
 ];
 
 impl Event {
+    /// How long it is.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |raw| raw.get().len())
+    }
+
     pub(super) fn source(&self) -> Source<'_> {
         let raw = match &self.0 {
             Ok(raw) => raw.get(),

@@ -29,6 +29,7 @@ use event::Source;
 
 /// Kept back from the invocation's time to answer in.
 const TIME_TO_ANSWER: Duration = Duration::from_millis(400);
+const TIME_TO_ANSWER_A_MB: Duration = Duration::from_millis(100);
 /// Ably waits 15 s for a webhook's answer, and then sends it again.
 const WEBHOOK_TIME: Duration = Duration::from_secs(14);
 /// Lambda's longest time-out.
@@ -74,7 +75,7 @@ impl Function {
     pub async fn handle(&self, event: LambdaEvent<Event>) -> Result<Answer, Failed> {
         let LambdaEvent { payload, context } = event;
         let (started, received_at) = (Instant::now(), now());
-        let deadline = started + time_to_write(context.deadline, received_at);
+        let deadline = started + time_to_write(context.deadline, received_at, payload.bytes());
         let call = Call { context: &context, started, received_at, deadline };
         match payload.source() {
             Source::Direct(event) => {
@@ -183,10 +184,12 @@ fn whole(outcomes: Vec<Outcome>) -> Result<Report, Failed> {
     if has_failed { Err(Failed::new(report)) } else { Ok(report) }
 }
 
-/// How long writes may take until `deadline`, in ms since the epoch as `now` is. Emulators of the
-/// Runtime API give deadlines of 1970 or none: whoever answers so waits as long as Lambda ever does.
-fn time_to_write(deadline: u64, now: i64) -> Duration {
-    time_left(deadline, now).map_or(LONGEST_INVOCATION, |left| left.saturating_sub(TIME_TO_ANSWER))
+/// How long the writes of an event of `bytes` bytes may take until `deadline`, in ms since the epoch
+/// as `now` is. Emulators of the Runtime API give deadlines of 1970 or none: whoever answers so waits
+/// as long as Lambda ever does.
+fn time_to_write(deadline: u64, now: i64, bytes: usize) -> Duration {
+    let to_answer = TIME_TO_ANSWER + TIME_TO_ANSWER_A_MB.mul_f64(bytes as f64 / 1e6);
+    time_left(deadline, now).map_or(LONGEST_INVOCATION, |left| left.saturating_sub(to_answer))
 }
 
 /// How long an invocation has until `deadline`; `None` if it is past on arrival.
@@ -201,14 +204,15 @@ mod tests {
 
     #[test]
     fn writes_end_before_the_deadline() {
-        assert_eq!(time_to_write(10_000, 5_000), Duration::from_millis(4_600));
-        assert_eq!(time_to_write(5_100, 5_000), Duration::ZERO);
+        assert_eq!(time_to_write(10_000, 5_000, 0), Duration::from_millis(4_600));
+        assert_eq!(time_to_write(10_000, 5_000, 6_000_000), Duration::from_millis(4_000));
+        assert_eq!(time_to_write(5_100, 5_000, 700), Duration::ZERO);
     }
 
     /// `cargo lambda watch` sends 600000, which is a time-out and not a time.
     #[test]
     fn regression_a_deadline_that_is_past_on_arrival_is_none() {
-        assert_eq!(time_to_write(600_000, 1_767_225_600_000), LONGEST_INVOCATION);
-        assert_eq!(time_to_write(0, 1_767_225_600_000), LONGEST_INVOCATION);
+        assert_eq!(time_to_write(600_000, 1_767_225_600_000, 0), LONGEST_INVOCATION);
+        assert_eq!(time_to_write(0, 1_767_225_600_000, 0), LONGEST_INVOCATION);
     }
 }

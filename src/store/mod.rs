@@ -126,11 +126,15 @@ impl Store {
         self.settings
     }
 
-    /// Writes one row if its condition holds. The SDK retries what may pass, until `deadline`.
+    /// Writes one row if its condition holds. The SDK retries transient failures until `deadline`;
+    /// after that, no request is even built.
     ///
     /// # Errors
     /// When the table could not be asked, or refused the row.
     pub async fn write(&self, put: Put, deadline: Instant) -> Result<Written, StoreError> {
+        if Instant::now() >= deadline {
+            return Err(StoreError::deadline("dynamodb:PutItem", &self.table));
+        }
         let (expression, names, values) = put.condition.expression();
         let request = self
             .client
