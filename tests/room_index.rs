@@ -12,6 +12,7 @@ use ably_chat_exporter::room_index::RoomIndex;
 use ably_chat_exporter::store::Direction;
 use common::function::{run, sample, spawn};
 use common::history::Message;
+use common::sources::{Source, TOKEN};
 use common::{EPOCH, whole_room};
 use serde_json::json;
 use testkit::{Answer, Engine, Fault, FaultProxy, Item, RuntimeApi, Services};
@@ -53,7 +54,7 @@ async fn a_room_is_noted_once_a_day_and_instance() {
         .iter()
         .map(|row| (row["pk"].as_s().unwrap().as_str(), row["sk"].as_s().unwrap().as_str()))
         .collect();
-    assert_eq!(keys, [("rooms#2026-01-01", "room#r"), ("rooms#2026-01-02", "room#r")]);
+    assert_eq!(keys, [("rooms#2026-01-01#5", "room#r"), ("rooms#2026-01-02#5", "room#r")]);
     // The second message of an instance writes nothing; of two instances, the later note counts.
     assert_eq!(
         (number(&rows[0], "firstSeen"), number(&rows[0], "lastSeen")),
@@ -71,7 +72,7 @@ async fn no_room_name_can_disturb_the_index() {
     let engine = Engine::start().await;
     let ingest = noting(&engine);
     let names =
-        ["rooms#2026-01-01", "room#r", "#", &"é".repeat(700), &format!("{}x", "é".repeat(700))];
+        ["rooms#2026-01-01#5", "room#r", "#", &"é".repeat(700), &format!("{}x", "é".repeat(700))];
     for name in names {
         assert_eq!(arrive(&ingest, name, 1, EPOCH).await.stored, 1, "{name}");
     }
@@ -111,6 +112,31 @@ async fn a_note_that_fails_is_made_up_for() {
     assert!(report.failed[0].reason.contains("dynamodb:PutItem"), "{report:?}");
     assert_eq!(arrive(&ingest, "r", 1, EPOCH).await.stored, 1);
     assert_eq!(index(&engine).await.len(), 1);
+}
+
+/// Notes of one day used to share one partition: an index of that time is still read.
+#[tokio::test]
+async fn regression_notes_of_a_day_are_spread_over_partitions() {
+    let engine = Engine::start().await;
+    let ingest = noting(&engine);
+    let names: BTreeSet<String> = (0..64).map(|number| format!("room-{number:02}")).collect();
+    for (number, name) in (1..).zip(&names) {
+        arrive(&ingest, name, number, EPOCH).await;
+    }
+    let partitions: BTreeSet<_> =
+        index(&engine).await.iter().map(|row| row["pk"].as_s().unwrap().clone()).collect();
+    assert!((8..=16).contains(&partitions.len()), "{partitions:?}");
+    let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.into());
+    for name in ["room-00", "of old"] {
+        let put = engine.client().put_item().table_name(Engine::TABLE);
+        let put =
+            put.item("pk", text("rooms#2026-01-01")).item("sk", text(&format!("room#{name}")));
+        put.item("room", text(name)).send().await.expect("a put");
+    }
+    let found = ingest.store.rooms_seen(EPOCH).await.expect("the index is read");
+    let found: Vec<_> = found.into_iter().map(|room| room.0).collect();
+    let expected: Vec<_> = std::iter::once("of old".to_owned()).chain(names).collect();
+    assert_eq!(found, expected, "each room once");
 }
 
 /// A throttled note used to hold stored messages until the deadline.

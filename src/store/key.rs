@@ -20,6 +20,8 @@ const AFTER_SEPARATOR: char = '$';
 /// DynamoDB's limits on key values, in bytes.
 const MAX_PK_BYTES: usize = 2_048;
 const MAX_SK_BYTES: usize = 1_024;
+/// Partitions of one day's rooms: each takes 1,000 writes a second.
+const SEEN_ROOMS_SHARDS: u8 = 16;
 
 /// A row's key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,16 +75,25 @@ impl Key {
         Self::new(room, kind, &[part])
     }
 
-    /// That a room was seen on a day (`2026-11-22`). A real room may be called as the partition is: its
-    /// rows have sort keys of other kinds. A name that no sort key could hold is given by its digest.
+    /// That a room was seen on a day (`2026-11-22`): in one of the day's partitions, by the room's
+    /// digest. A real room may be called as the partition is: its rows have sort keys of other
+    /// kinds. A name that no sort key could hold is given by its digest.
     pub(super) fn seen_room(room: &RoomName, day: &str) -> Self {
-        let pk = format!("rooms{SEPARATOR}{day}");
+        let digest = Sha256::digest(&room.0);
+        let pk = format!("rooms{SEPARATOR}{day}{SEPARATOR}{}", digest[0] % SEEN_ROOMS_SHARDS);
         let mut sk = format!("{}{SEPARATOR}{room}", Kind::Room.word());
         if sk.len() > MAX_SK_BYTES {
-            let digest = hex(&Sha256::digest(&room.0));
-            sk = format!("{}{SEPARATOR}{SEPARATOR}{digest}", Kind::Room.word());
+            sk = format!("{}{SEPARATOR}{SEPARATOR}{}", Kind::Room.word(), hex(&digest));
         }
         Self { pk, sk }
+    }
+
+    /// The partitions that say which rooms were seen on a day. The first is of the time when there
+    /// was but one.
+    pub(super) fn seen_rooms(day: &str) -> Vec<String> {
+        let day = format!("rooms{SEPARATOR}{day}");
+        let shard = |shard| format!("{day}{SEPARATOR}{shard}");
+        std::iter::once(day.clone()).chain((0..SEEN_ROOMS_SHARDS).map(shard)).collect()
     }
 
     fn new(room: &RoomName, kind: Kind, parts: &[&str]) -> Result<Self, Unstorable> {
@@ -199,7 +210,8 @@ mod tests {
     #[test]
     fn seen_rooms_have_keys_of_their_own() {
         let key = |name: &str| Key::seen_room(&room(name), "2026-11-22");
-        assert_eq!((key("a#b").pk, key("a#b").sk), ("rooms#2026-11-22".into(), "room#a#b".into()));
+        let expected = ("rooms#2026-11-22#1".into(), "room#a#b".into());
+        assert_eq!((key("a#b").pk, key("a#b").sk), expected);
         let (long, longer) = (key(&"r".repeat(1_019)), key(&"r".repeat(1_020)));
         assert_eq!(long.sk.len(), MAX_SK_BYTES);
         assert!(longer.sk.starts_with("room##") && longer.sk.len() == 6 + 64);

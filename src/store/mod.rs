@@ -10,7 +10,7 @@
 //! | reaction snapshot | room name | `snapshot#<serial>#<delivery id>` | none there |
 //! | one reaction of one client | room name | `reaction#<serial>#<annotation serial>` | none there |
 //! | receipt, checkpoint, state | room name | `receipt#…`, `checkpoint#…`, `state#…` | always |
-//! | a room was seen on a day | `rooms#<day>` | `room#<room name>` | seen later |
+//! | a room was seen on a day | `rooms#<day>#<shard>` | `room#<room name>` | seen later |
 
 mod archive;
 mod attribute;
@@ -22,6 +22,8 @@ mod key;
 mod page;
 mod plan;
 mod rooms;
+
+use std::sync::OnceLock;
 
 use aws_sdk_dynamodb::Client;
 use tokio::time::Instant;
@@ -109,6 +111,8 @@ pub enum Written {
 #[derive(Clone, Debug)]
 pub struct Store {
     client: Client,
+    /// Notes rooms; made when it is first needed.
+    notes: OnceLock<Client>,
     table: String,
     settings: Settings,
 }
@@ -117,7 +121,7 @@ impl Store {
     /// A store over a table that exists.
     #[must_use]
     pub fn new(client: Client, table: impl Into<String>, settings: Settings) -> Self {
-        Self { client, table: table.into(), settings }
+        Self { client, notes: OnceLock::new(), table: table.into(), settings }
     }
 
     /// What is stored.

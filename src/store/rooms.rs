@@ -1,7 +1,12 @@
-//! The index of rooms by day: which rooms there are is told by nobody else. `pk` is `rooms#<day>`, `sk`
-//! is `room#<room name>`.
+//! The index of rooms by day: nobody else says which rooms there are. `pk` is
+//! `rooms#<day>#<shard>`, `sk` is `room#<room name>`.
 
+use std::collections::BTreeSet;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::retry::RetryPartition;
 use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
 
 use crate::chat::RoomName;
@@ -13,6 +18,8 @@ use crate::time;
 
 /// A year is the longest that Ably keeps messages, on request: older entries find nothing.
 const KEPT_DAYS: i64 = 400;
+/// Partitions of a day that are read at once.
+const CONCURRENCY: usize = 8;
 
 impl Store {
     /// Notes that a room was seen, at `at` ms since the epoch.
@@ -29,7 +36,7 @@ impl Store {
             self.settings.retention_days.map_or(KEPT_DAYS, |days| KEPT_DAYS.min(days.into()));
         let number = |number: i64| AttributeValue::N(number.to_string());
         let request = self
-            .client
+            .notes()
             .update_item()
             .table_name(&self.table)
             .set_key(Some(Key::seen_room(room, &time::day(at)).attributes().into()))
@@ -49,14 +56,24 @@ impl Store {
         }
     }
 
-    /// The rooms seen on the day of a time, in ms since the epoch.
+    /// The rooms seen on the day of a time, in ms since the epoch; in the order of their names.
     ///
     /// # Errors
     /// When the table could not be read.
     pub async fn rooms_seen(&self, at: i64) -> Result<Vec<RoomName>, StoreError> {
-        let day = RoomName(Key::seen_room(&RoomName::default(), &time::day(at)).pk);
+        let rooms = stream::iter(Key::seen_rooms(&time::day(at)))
+            .map(|partition| self.rooms_in(RoomName(partition)))
+            .buffer_unordered(CONCURRENCY)
+            .try_fold(BTreeSet::new(), async |mut all, rooms| {
+                all.extend(rooms);
+                Ok(all)
+            });
+        Ok(rooms.await?.into_iter().collect())
+    }
+
+    async fn rooms_in(&self, partition: RoomName) -> Result<Vec<RoomName>, StoreError> {
         let bounds = Kind::Room.all();
-        let mut items = self.items(&day, bounds, Direction::OldestFirst, None, false);
+        let mut items = self.items(&partition, bounds, Direction::OldestFirst, None, false);
         let mut rooms = Vec::new();
         while let Some(item) = items.next().await {
             let item = item.map_err(|error| self.unread(&error))?;
@@ -66,5 +83,15 @@ impl Store {
             }
         }
         Ok(rooms)
+    }
+
+    /// A client for notes, with a quota of retries of its own: throttled notes must not use up
+    /// that of messages.
+    fn notes(&self) -> &Client {
+        self.notes.get_or_init(|| {
+            let partition = RetryPartition::new("room-notes");
+            let config = self.client.config().to_builder().retry_partition(partition);
+            Client::from_conf(config.build())
+        })
     }
 }
