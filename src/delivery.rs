@@ -26,13 +26,13 @@ pub(crate) struct Delivery<'a> {
     pub(crate) body: Result<Cow<'a, [u8]>, String>,
     /// The record as the event source wrote it, to be parked if it holds no payload.
     pub(crate) raw: &'a str,
-    /// What becomes of it if it is wrong for good.
+    /// What becomes of it if it fails permanently.
     pub(crate) if_refused: IfRefused,
     /// What its failure means for other records of the event.
     pub(crate) order: Order,
 }
 
-/// What becomes of a record that is wrong for good.
+/// What becomes of a record that fails permanently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum IfRefused {
     /// It goes to the failure queue, and counts as dealt with.

@@ -74,15 +74,16 @@ impl Intake {
         let ended = deliveries.iter().zip(&reports);
         let held = delivery::held(ended.map(|(one, report)| (&one.order, may_pass(report))));
         // In their order, so that a stream goes on from the first that time did not suffice for.
-        stream::iter(deliveries.iter().zip(reports).zip(held))
+        let outcomes: Vec<_> = stream::iter(deliveries.iter().zip(reports).zip(held))
             .map(async |((delivery, report), is_held)| {
                 let fate = self.settle(call, delivery, &report, is_held).await;
-                logs::record(call.request_id, delivery, &report, fate);
                 Outcome { fate, report }
             })
             .buffered(PARKING)
             .collect()
-            .await
+            .await;
+        logs::not_stored(call.request_id, deliveries, &outcomes);
+        outcomes
     }
 
     /// What becomes of a record that has been ingested.
@@ -101,7 +102,7 @@ impl Intake {
                 match park(queue, call, delivery, report).await {
                     Ok(()) => Fate::Parked,
                     Err(error) => {
-                        logs::not_parked(call.request_id, delivery, &error);
+                        logs::not_parked(call.request_id, delivery, 1, &error.to_string());
                         Fate::Failed
                     }
                 }

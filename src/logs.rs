@@ -1,6 +1,7 @@
-//! Logs: JSON, one line for each invocation and one for each failed message. They name room,
-//! serial and reason, never text, metadata, headers, client ids or secrets.
+//! Logs: JSON, one line for each invocation and for what failed in it. They name room, serial and
+//! reason, never text, metadata, headers, client ids or secrets.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tracing::{Level, error, info, warn};
@@ -10,9 +11,10 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::chat::{RoomName, Serial};
 use crate::delivery::{Delivery, Fate, Outcome};
-use crate::ingest::Report;
-use crate::sqs::SendError;
-use crate::store::StoreError;
+use crate::ingest::{ErrorType, Failure, Report};
+
+/// Lines about failures for one batch of records: writing them takes some of the time to answer.
+const MOST_LINES: usize = 1_000;
 
 /// Sends logs to standard output. `level` is for this program; libraries never log below `WARN`,
 /// for at lower levels they log whole requests, and with them people's messages. The runtime would
@@ -39,15 +41,57 @@ pub fn init_warnings(is_text: bool) {
     }
 }
 
-/// Logs what of a record could not be stored, and what became of it.
-pub(crate) fn record(request_id: &str, delivery: &Delivery<'_>, report: &Report, fate: Fate) {
-    let then = match fate {
-        Fate::Done => "done",
-        Fate::Parked => "parked",
-        Fate::Failed => "handed back",
-    };
-    for failure in &report.failed {
+/// Logs what could not be stored, and what became of it: each message that failed permanently, up
+/// to a number; of transient failures, which come again, one line for each reason.
+pub(crate) fn not_stored(request_id: &str, deliveries: &[&Delivery<'_>], outcomes: &[Outcome]) {
+    let mut lines = MOST_LINES;
+    let mut more = 0_u64;
+    let mut transient: BTreeMap<(&str, &str), (NotStored<'_>, u64)> = BTreeMap::new();
+    for (delivery, Outcome { fate, report }) in deliveries.iter().zip(outcomes) {
+        for failure in &report.failed {
+            let line = NotStored { request_id, delivery, failure, fate: *fate };
+            if failure.error_type == ErrorType::Retryable {
+                let key = (delivery.source, failure.reason.as_str());
+                transient.entry(key).or_insert((line, 0)).1 += 1;
+            } else if lines > 0 {
+                lines -= 1;
+                line.log();
+            } else {
+                more += 1;
+            }
+        }
+    }
+    for (line, count) in transient.into_values() {
+        if lines > 0 {
+            lines -= 1;
+            line.log_transient(count);
+        } else {
+            more += count;
+        }
+    }
+    if more > 0 {
+        error!(requestId = request_id, messages = more, "more messages not stored");
+    }
+    encoding_lost(request_id, deliveries, outcomes);
+}
+
+/// A message that is not stored.
+struct NotStored<'a> {
+    request_id: &'a str,
+    delivery: &'a Delivery<'a>,
+    failure: &'a Failure,
+    fate: Fate,
+}
+
+impl NotStored<'_> {
+    fn log(&self) {
+        let Self { request_id, delivery, failure, fate } = self;
         let (room, serial) = names(failure.room.as_ref(), failure.serial.as_ref());
+        let then = match fate {
+            Fate::Done => "done",
+            Fate::Parked => "parked",
+            Fate::Failed => "handed back",
+        };
         error!(
             requestId = request_id,
             source = delivery.source,
@@ -60,15 +104,22 @@ pub(crate) fn record(request_id: &str, delivery: &Delivery<'_>, report: &Report,
             "message not stored"
         );
     }
-    for (room, serial) in &report.encoding_lost {
-        let (room, serial) = names(room.as_ref(), serial.as_ref());
-        warn!(
+
+    /// Logs it as the first of `count` messages that failed for one reason.
+    fn log_transient(&self, count: u64) {
+        let Self { request_id, delivery, failure, .. } = self;
+        let (room, serial) = names(failure.room.as_ref(), failure.serial.as_ref());
+        error!(
             requestId = request_id,
             source = delivery.source,
+            record = short(&delivery.id),
             ably.room = room,
             message.serial = serial,
-            "stored with an empty text: `data` is a string without `encoding` that reads like a \
-             chat payload; the delivery seems to lose `encoding`"
+            errorType = failure.error_type.as_str(),
+            messages = count,
+            reason = failure.reason,
+            then = "handed back",
+            "messages not stored"
         );
     }
     for (room, serial, members) in &report.odd {
@@ -85,13 +136,33 @@ pub(crate) fn record(request_id: &str, delivery: &Delivery<'_>, report: &Report,
     }
 }
 
-/// Logs a record that belongs in the failure queue and is not there.
-pub(crate) fn not_parked(request_id: &str, delivery: &Delivery<'_>, error: &SendError) {
+fn encoding_lost(request_id: &str, deliveries: &[&Delivery<'_>], outcomes: &[Outcome]) {
+    let lost = deliveries.iter().zip(outcomes).flat_map(|(delivery, outcome)| {
+        outcome.report.encoding_lost.iter().map(move |names| (delivery.source, names))
+    });
+    let mut lost = lost.peekable();
+    let Some(&(source, (room, serial))) = lost.peek() else { return };
+    let (room, serial) = names(room.as_ref(), serial.as_ref());
+    let count = lost.count();
+    warn!(
+        requestId = request_id,
+        source,
+        ably.room = room,
+        message.serial = serial,
+        messages = (count > 1).then_some(count),
+        "stored with an empty text: `data` is a string without `encoding` that reads like a \
+         chat payload; the delivery seems to lose `encoding`"
+    );
+}
+
+/// Logs records that belong in the failure queue and are not there.
+pub(crate) fn not_parked(request_id: &str, first: &Delivery<'_>, records: usize, reason: &str) {
     error!(
         requestId = request_id,
-        source = delivery.source,
-        record = short(&delivery.id),
-        reason = %error,
+        source = first.source,
+        record = short(&first.id),
+        records = (records > 1).then_some(records),
+        reason,
         "record not parked"
     );
 }

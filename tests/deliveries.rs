@@ -457,6 +457,27 @@ async fn events_of_nobody_we_know_are_refused_by_what_they_are() {
     assert_eq!(world.parked(), Vec::<Value>::new(), "a direct invocation is kept by Lambda");
 }
 
+/// An unreadable event of Kinesis, Kafka or a front end was logged as a direct invocation.
+#[tokio::test]
+async fn regression_an_unreadable_event_is_logged_by_its_source() {
+    for (event, source) in [
+        (json!({"Records": []}), "records"),
+        (json!({"eventSource": "aws:kafka", "records": {}}), "kafka"),
+        (json!({"rmqMessagesByQueue": 7}), "rabbitmq"),
+        (json!({"eventSource": "aws:mq", "messages": 7}), "activemq"),
+        (json!({"requestContext": {"http": {"method": 7}}}), "http"),
+        (json!({"awslogs": {"data": "H4sI"}}), "unknown"),
+        (json!({"anything": "else"}), "direct"),
+    ] {
+        let world = World::start().await;
+        world.send(event.to_string()).await;
+        let log = world.function.kill().await;
+        let line = log.lines().find(|line| line.contains("message not stored")).expect("a line");
+        let line: Value = serde_json::from_str(line).expect("JSON");
+        assert_eq!(line["source"], source, "{event}");
+    }
+}
+
 /// A table with other keys is a wrong setting, and no record's fault: each was parked, or refused.
 #[tokio::test]
 async fn regression_a_wrong_table_makes_no_record_permanently_wrong() {

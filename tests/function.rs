@@ -250,6 +250,34 @@ async fn regression_very_many_messages_are_answered_in_time_and_within_memory() 
     assert!(log.len() < 5_000, "one line for each reason: {log}");
 }
 
+/// An outage used to write one line for each message and attempt.
+#[tokio::test]
+async fn regression_an_outage_is_logged_by_reason() {
+    let engine = Engine::start().await;
+    let proxy = FaultProxy::start(&engine.endpoint, |_| Fault::Throttle).await;
+    let api = RuntimeApi::start().await;
+    let settings = [("AWS_MAX_ATTEMPTS", "1")];
+    let function = spawn(&api, &testkit::env(&proxy.endpoint), &settings);
+    let body = |number: usize| {
+        let message = json!({"name": "chat.message", "serial": number.to_string()});
+        json!({"channel": "r::$chat", "messages": [message]}).to_string().into_bytes()
+    };
+    let event = Source::Sqs.event(&(0..50).map(body).collect::<Vec<_>>());
+    api.invoke(event, TIMEOUT).await;
+    let log = function.kill().await;
+    let lines: Vec<Value> = log
+        .lines()
+        .filter(|line| line.contains("not stored"))
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    assert_eq!((&lines[0]["messages"], &lines[0]["message.serial"]), (&json!(50), &json!("0")));
+    assert_eq!(
+        (&lines[0]["record"], &lines[0]["then"]),
+        (&json!("record-0"), &json!("handed back"))
+    );
+}
+
 /// Runs the deliveries through the function, killing it each time the table has been asked as
 /// often as `kills` say, and delivering again what was in flight.
 async fn crash_and_compare(deliveries: Vec<common::Delivery>, kills: Vec<u64>) {

@@ -27,7 +27,8 @@ use crate::sqs::SqsQueue;
 use crate::{logs, time::now};
 use event::Source;
 
-/// Kept back from the invocation's time to answer in.
+/// Kept back from the invocation's time to answer in; and for each MB of the event besides, since
+/// more messages take longer to count and to let go of: measured at an eighth of a processor.
 const TIME_TO_ANSWER: Duration = Duration::from_millis(400);
 const TIME_TO_ANSWER_A_MB: Duration = Duration::from_millis(100);
 /// Ably waits 15 s for a webhook's answer, and then sends it again.
@@ -86,7 +87,7 @@ impl Function {
             Source::Records(event) => {
                 let failure_queue = self.intake.failure_queue.as_ref().map(SqsQueue::name);
                 let records = records::read(event, received_at, failure_queue);
-                let records = records.map_err(|reason| self.refuse(&call, &reason))?;
+                let records = records.map_err(|reason| self.refuse(&call, "records", &reason))?;
                 let deliveries: Vec<_> = records.iter().map(|record| &record.delivery).collect();
                 let outcomes = self.take(&call, &deliveries).await;
                 let ended = records.iter().zip(outcomes.iter().map(|outcome| outcome.fate));
@@ -95,15 +96,17 @@ impl Function {
                     None => Err(Failed::new(total(outcomes))),
                 }
             }
-            Source::Kafka(event) => self.all(&call, brokers::kafka(event, received_at)).await,
+            Source::Kafka(event) => {
+                self.all(&call, "kafka", brokers::kafka(event, received_at)).await
+            }
             Source::RabbitMq(event) => {
-                self.all(&call, brokers::rabbit_mq(event, received_at)).await
+                self.all(&call, "rabbitmq", brokers::rabbit_mq(event, received_at)).await
             }
             Source::ActiveMq(event) => {
-                self.all(&call, brokers::active_mq(event, received_at)).await
+                self.all(&call, "activemq", brokers::active_mq(event, received_at)).await
             }
             Source::Http(event) => self.webhook(call, event).await,
-            Source::Unknown(reason) => Err(self.refuse(&call, &reason)),
+            Source::Unknown(reason) => Err(self.refuse(&call, "unknown", &reason)),
         }
     }
 
@@ -111,15 +114,17 @@ impl Function {
     async fn all(
         &self,
         call: &Call<'_>,
+        source: &'static str,
         deliveries: Result<Vec<Delivery<'_>>, String>,
     ) -> Result<Answer, Failed> {
-        let deliveries = deliveries.map_err(|reason| self.refuse(call, &reason))?;
+        let deliveries = deliveries.map_err(|reason| self.refuse(call, source, &reason))?;
         let outcomes = self.take(call, &deliveries.iter().collect::<Vec<_>>()).await;
         whole(outcomes).map(|_| Answer::Failures(BatchItemFailures::default()))
     }
 
     async fn webhook(&self, mut call: Call<'_>, event: &str) -> Result<Answer, Failed> {
-        let request = http::Request::read(event).map_err(|reason| self.refuse(&call, &reason))?;
+        let request =
+            http::Request::read(event).map_err(|reason| self.refuse(&call, "http", &reason))?;
         call.deadline = call.deadline.min(call.started + WEBHOOK_TIME);
         let body = match request.admitted(&self.webhook_auth).await {
             Ok(body) => body,
@@ -150,13 +155,13 @@ impl Function {
         outcomes
     }
 
-    /// An event of which nothing can be used.
-    fn refuse(&self, call: &Call<'_>, reason: &str) -> Failed {
+    /// An event of `source` of which nothing can be used.
+    fn refuse(&self, call: &Call<'_>, source: &'static str, reason: &str) -> Failed {
         let request_id = &call.context.request_id;
         let report = Report::unreadable(&reason);
-        let delivery = direct::delivery("", request_id, call.received_at);
-        logs::record(request_id, &delivery, &report, Fate::Failed);
         let outcome = [Outcome { fate: Fate::Failed, report }];
+        let delivery = Delivery { source, ..direct::delivery("", request_id, call.received_at) };
+        logs::not_stored(request_id, &[&delivery], &outcome);
         self.conclude(call, &outcome);
         let [Outcome { report, .. }] = outcome;
         Failed::new(report)
