@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::slice;
 use std::time::Duration;
 
 use ably_chat_exporter::ably::WebhookTokens;
@@ -317,3 +318,15 @@ async fn regression_a_service_that_hangs_does_not_hold_up_each_webhook() {
     assert_eq!(services.secret_reads() - reads, 1);
 }
 
+/// An item of a batch does not say whose it is; the key that signed it does.
+#[tokio::test]
+async fn regression_a_batch_of_another_app_is_refused_by_the_key_that_signed_it() {
+    let request = signed("key-1", BY_FIRST, BODY);
+    for (app, expected) in [("aB3dEf", 200), ("", 200), ("other", 400)] {
+        let settings = [("WEBHOOK_KEYS", KEYS), ("ABLY_APP_ID", app)];
+        let (found, engine, _, log) = statuses(&settings, slice::from_ref(&request)).await;
+        assert_eq!(found, [expected], "{app}");
+        assert_eq!(engine.rows().await.is_empty(), expected == 400, "{app}");
+        assert_eq!(log.contains("ABLY_APP_ID"), expected == 400, "{log}");
+    }
+}

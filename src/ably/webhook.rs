@@ -38,15 +38,15 @@ impl WebhookKeys {
         }
     }
 
-    /// Whether `signature` (the header `X-Ably-Signature`) is that of `body` by the key that
-    /// `key_name` (`X-Ably-Key`) names. Ably's documents call the name a key id; deployed verifiers
-    /// show `APPID.KEYID` as well as `KEYID`: both are taken.
+    /// The app of the key that signed `body` with `signature` (the header `X-Ably-Signature`), if it
+    /// is the one that `key_name` (`X-Ably-Key`) names. Ably's documents call the name a key id;
+    /// deployed verifiers show `APPID.KEYID` as well as `KEYID`: both are taken.
     #[must_use]
-    pub fn have_signed(&self, key_name: &str, signature: &str, body: &[u8]) -> bool {
-        let Ok(signature) = BASE64.decode(signature.trim()) else { return false };
+    pub fn app_of_signer(&self, key_name: &str, signature: &str, body: &[u8]) -> Option<&str> {
+        let signature = BASE64.decode(signature.trim()).ok()?;
         // How long the search takes may tell key ids, which are not secret.
         let mut named = self.0.iter().filter(|key| key.is_named(key_name.trim()));
-        named.any(|key| key.has_signed(&signature, body))
+        named.find(|key| key.has_signed(&signature, body)).map(|key| key.app_id.as_str())
     }
 }
 

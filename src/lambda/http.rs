@@ -90,6 +90,16 @@ impl Refusal {
         Self { status: 401, reason: reason.into(), message: "not authenticated" }
     }
 
+    fn other_app(signer: &str, expected: &str) -> Self {
+        let reason = format!(
+            "the request is signed by a key of the Ably app {signer:?} and this table is for \
+             {expected:?} (ABLY_APP_ID): sign with a key of that app, and take the other out of \
+             WEBHOOK_KEYS"
+        );
+        let message = "signed by a key of another Ably app than the one that is exported here";
+        Self { status: 400, reason: reason.into(), message }
+    }
+
     fn new(status: u16, message: &'static str) -> Self {
         Self { status, reason: message.into(), message }
     }
@@ -106,9 +116,15 @@ impl Refusal {
 }
 
 impl WebhookAuth {
-    /// Whether the request is from a rule of ours. One that is signed must be signed right; one that
-    /// is not must have the token.
-    async fn admit(&self, request: &Request<'_>, body: &[u8]) -> Result<(), Refusal> {
+    /// Whether the request is from a rule of ours. One that is signed must be signed right, by a
+    /// key of the app `app_id` if that is set: items of a batch do not say whose they are. One that
+    /// is not signed must have the token.
+    async fn admit(
+        &self,
+        request: &Request<'_>,
+        body: &[u8],
+        app_id: Option<&str>,
+    ) -> Result<(), Refusal> {
         let unreadable = |reason: String| Refusal {
             status: 503,
             reason: reason.into(),
@@ -120,10 +136,15 @@ impl WebhookAuth {
                 "neither WEBHOOK_KEYS nor WEBHOOK_TOKEN is set, so every webhook is refused",
             )),
             (Some(signature), _) if let Some(keys) = &self.keys => {
-                let is_signed = |keys: &WebhookKeys| keys.have_signed(key_name, signature, body);
-                match keys.check(is_signed).await.map_err(unreadable)? {
-                    true => Ok(()),
-                    false => Err(Refusal::unauthorized(
+                let signer = |keys: &WebhookKeys| {
+                    keys.app_of_signer(key_name, signature, body).map(ToOwned::to_owned)
+                };
+                match (keys.find(signer).await.map_err(unreadable)?, app_id) {
+                    (Some(signer), Some(expected)) if signer != expected => {
+                        Err(Refusal::other_app(&signer, expected))
+                    }
+                    (Some(_), _) => Ok(()),
+                    (None, _) => Err(Refusal::unauthorized(
                         "X-Ably-Signature is not that of the body by a key of WEBHOOK_KEYS",
                     )),
                 }
@@ -153,7 +174,11 @@ impl<'a> Request<'a> {
     }
 
     /// The body, once the request is known to be from a rule of ours; else why it is not taken in.
-    pub(super) async fn admitted(&self, auth: &WebhookAuth) -> Result<Vec<u8>, Refusal> {
+    pub(super) async fn admitted(
+        &self,
+        auth: &WebhookAuth,
+        app_id: Option<&str>,
+    ) -> Result<Vec<u8>, Refusal> {
         let context = &self.request_context;
         let method = context.http.as_ref().map(|http| &http.method).or(self.http_method.as_ref());
         if method.is_none_or(|method| method != "POST") {
@@ -164,7 +189,7 @@ impl<'a> Request<'a> {
             (body, _) => Ok(body.unwrap_or_default().into()),
         };
         let body = body.map_err(|_| Refusal::new(400, "the body is not base64"))?;
-        auth.admit(self, &body).await?;
+        auth.admit(self, &body, app_id).await?;
         Ok(body)
     }
 

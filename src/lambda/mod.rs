@@ -126,7 +126,8 @@ impl Function {
         let request =
             http::Request::read(event).map_err(|reason| self.refuse(&call, "http", &reason))?;
         call.deadline = call.deadline.min(call.started + WEBHOOK_TIME);
-        let body = match request.admitted(&self.webhook_auth).await {
+        let app_id = self.intake.ingest.decoder.app_id.as_deref();
+        let body = match request.admitted(&self.webhook_auth, app_id).await {
             Ok(body) => body,
             Err(refusal) => {
                 logs::refused(&call.context.request_id, refusal.status, &refusal.reason);
