@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::ably::BASE64;
 use crate::ingest::Report;
 use crate::kept::{self, Kept};
+use crate::store::hex;
 
 /// A record, and what the function has to know of it to answer for it.
 #[derive(Debug)]
@@ -135,6 +136,19 @@ pub(crate) fn from_base64(text: Option<&str>, name: &str) -> Result<Cow<'static,
 
 /// A record's id in its source; where it has none, the SHA-256 of what it holds, in hexadecimal.
 pub(crate) fn id(found: Option<String>, content: &[u8]) -> String {
-    let digest = || Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
-    found.filter(|id| !id.is_empty()).unwrap_or_else(digest)
+    found.filter(|id| !id.is_empty()).unwrap_or_else(|| hex(&Sha256::digest(content)))
+}
+
+/// A record's id in its source; where it has none, one made of what it holds, when it arrived (ms
+/// since the epoch) and its place among those that arrived with it. The same content once more is
+/// then another record: to keep a snapshot of reactions twice is better than to lose one, where a
+/// reaction came, went and came again.
+pub(crate) fn id_of_arrival(
+    found: Option<String>,
+    content: &[u8],
+    received_at: i64,
+    place: u64,
+) -> String {
+    let made = || format!("{}.{received_at}.{place}", hex(&Sha256::digest(content)));
+    found.filter(|id| !id.is_empty()).unwrap_or_else(made)
 }

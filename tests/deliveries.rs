@@ -686,6 +686,42 @@ async fn regression_a_replayed_failed_invocation_keeps_newer_reactions() {
     assert_eq!(total().await, "3");
 }
 
+/// Who has no id of their own is not the same because they say the same: of a reaction that came,
+/// went and came again, the third snapshot used to be lost.
+#[tokio::test]
+async fn regression_snapshots_without_a_delivery_id_are_kept_each() {
+    let (services, api) = (Services::start().await, RuntimeApi::start().await);
+    for source in [Source::FunctionUrl, Source::RabbitMq] {
+        let engine = Engine::start().await;
+        let env = [engine.env(), services.env()].concat();
+        let settings = [("REACTIONS", "snapshots"), ("WEBHOOK_TOKEN", TOKEN)];
+        let _function = spawn(&api, &env, &settings);
+        let bodies = [1, 0, 1].map(|total| reactions("1", total));
+        let nameless = |event: &[u8], number: usize| {
+            let mut event: Value = serde_json::from_slice(event).expect("JSON");
+            if let Some(messages) = event.pointer_mut("/rmqMessagesByQueue/chat::~1") {
+                for message in messages.as_array_mut().expect("messages") {
+                    message["basicProperties"]["messageId"] = json!(null);
+                }
+            } else {
+                event["requestContext"]["requestId"] = json!(format!("request-{number}"));
+            }
+            event.to_string()
+        };
+        for (number, body) in bodies.iter().enumerate() {
+            let event = nameless(&source.event(slice::from_ref(body)), number);
+            assert_well(source, &api.invoke(event, TIMEOUT).await);
+        }
+        let mut expected = 3;
+        if source == Source::RabbitMq {
+            assert_well(source, &api.invoke(nameless(&source.event(&bodies), 0), TIMEOUT).await);
+            expected += 3;
+        }
+        let [_, _, _, snapshots] = common::count_rows(&engine).await;
+        assert_eq!(snapshots, expected, "{source:?}");
+    }
+}
+
 /// Parked, replayed, replayed again: also for snapshots and for reactions that newer ones followed.
 #[tokio::test]
 async fn replaying_changes_nothing_that_came_since() {

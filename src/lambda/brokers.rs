@@ -75,8 +75,8 @@ pub(super) fn kafka(event: &str, received_at: i64) -> Result<Vec<Delivery<'_>>, 
         .records
         .iter()
         .flat_map(|(partition, records)| records.iter().map(move |raw| (*raw, partition.as_str())));
-    let deliveries = records.map(|(raw, partition)| {
-        source.delivery(raw, received_at, || {
+    let deliveries = (0..).zip(records).map(|(place, (raw, partition))| {
+        source.delivery(raw, (received_at, place), || {
             let KafkaRecord { offset, value } = delivery::read(raw)?;
             Ok((offset.map(|offset| format!("{partition}@{offset}")), value))
         })
@@ -90,8 +90,8 @@ pub(super) fn rabbit_mq(event: &str, received_at: i64) -> Result<Vec<Delivery<'_
         .map_err(|_| "$.rmqMessagesByQueue: expected arrays of messages by queue")?;
     let source = Source { name: "rabbitmq", arn: event.event_source_arn, member: "data" };
     let messages = event.rmq_messages_by_queue.values().flatten();
-    let deliveries = messages.map(|raw| {
-        source.delivery(raw, received_at, || {
+    let deliveries = (0..).zip(messages).map(|(place, raw)| {
+        source.delivery(raw, (received_at, place), || {
             let RabbitMqMessage { basic_properties, data } = delivery::read(raw)?;
             Ok((basic_properties.message_id, data))
         })
@@ -104,8 +104,8 @@ pub(super) fn active_mq(event: &str, received_at: i64) -> Result<Vec<Delivery<'_
     let event: ActiveMqEvent<'_> =
         serde_json::from_str(event).map_err(|_| "$.messages: expected an array of messages")?;
     let source = Source { name: "activemq", arn: event.event_source_arn, member: "data" };
-    let deliveries = event.messages.iter().map(|raw| {
-        source.delivery(raw, received_at, || {
+    let deliveries = (0..).zip(&event.messages).map(|(place, raw)| {
+        source.delivery(raw, (received_at, place), || {
             let ActiveMqMessage { message_id, data } = delivery::read(raw)?;
             Ok((message_id, data))
         })
@@ -128,17 +128,18 @@ impl Source {
     fn delivery<'a>(
         &self,
         raw: &'a RawValue,
-        received_at: i64,
+        (received_at, place): (i64, u64),
         content: impl FnOnce() -> Result<Content, String>,
     ) -> Delivery<'a> {
         let (id, body) = match content() {
             Ok((id, data)) => (id, delivery::from_base64(data.as_deref(), self.member)),
             Err(reason) => (None, Err(reason)),
         };
+        let bytes = body.as_deref().unwrap_or(raw.get().as_bytes());
         Delivery {
             source: self.name,
             source_arn: self.arn.clone(),
-            id: delivery::id(id, body.as_deref().unwrap_or(raw.get().as_bytes())),
+            id: delivery::id_of_arrival(id, bytes, received_at, place),
             received_at,
             raw: raw.get(),
             if_refused: IfRefused::Park,

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::ably::{BASE64, WebhookKeys, WebhookTokens};
 use crate::delivery::{self, Delivery, Fate, IfRefused, Order};
 use crate::ingest::{ErrorType, Report};
+use crate::logs::short;
 use crate::secret::Secret;
 
 /// The header whose value is `WEBHOOK_TOKEN`.
@@ -18,6 +19,8 @@ const TOKEN_HEADER: &str = "x-webhook-token";
 /// The headers of a signed request (Ably docs "Outbound webhooks", Security).
 const KEY_HEADER: &str = "x-ably-key";
 const SIGNATURE_HEADER: &str = "x-ably-signature";
+/// The header by which a load balancer tells requests apart.
+const TRACE_HEADER: &str = "x-amzn-trace-id";
 
 /// How webhooks are told from anybody's requests. With neither, all are refused.
 #[derive(Debug, Default)]
@@ -50,6 +53,8 @@ struct Context {
     time_epoch: Option<i64>,
     /// REST API, likewise.
     request_time_epoch: Option<i64>,
+    /// All but load balancers.
+    request_id: Option<String>,
     elb: Option<serde::de::IgnoredAny>,
 }
 
@@ -193,15 +198,19 @@ impl<'a> Request<'a> {
         Ok(body)
     }
 
-    /// The request's body on its way in. Ably's batches name their items; the rest has no name but
-    /// what it says.
+    /// The request's body on its way in. Ably's batches name their items; anything else is
+    /// identified by the request that brought it. If Ably sends it again, that is another one: a
+    /// snapshot of reactions is then kept twice. Identified by its content, one that came, went and
+    /// came again would be lost.
     pub(super) fn delivery(&self, body: &'a [u8], received_at: i64) -> Delivery<'a> {
         let context = &self.request_context;
+        let received_at = context.time_epoch.or(context.request_time_epoch).unwrap_or(received_at);
+        let request = context.request_id.as_deref().or_else(|| self.header(TRACE_HEADER));
         Delivery {
             source: "http",
             source_arn: None,
-            id: delivery::id(None, body),
-            received_at: context.time_epoch.or(context.request_time_epoch).unwrap_or(received_at),
+            id: delivery::id_of_arrival(request.map(|id| short(id).into()), body, received_at, 0),
+            received_at,
             body: Ok(Cow::Borrowed(body)),
             raw: "",
             if_refused: IfRefused::ParkUnlessWrongRule,

@@ -252,7 +252,7 @@ impl<'a> Session<'a> {
         Delivery {
             source: "queue",
             source_arn: Some(self.consumer.queues[*queue].as_str().into()),
-            id: delivery::id(id, &message.data),
+            id: delivery::id_of_arrival(id, &message.data, received_at, message.delivery_tag),
             // The order of the queue, which one consumer keeps.
             received_at,
             body: Ok(Cow::Borrowed(&message.data)),
