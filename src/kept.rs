@@ -3,10 +3,14 @@
 //! that this function has parked.
 
 use std::borrow::Cow;
+use std::io::{Read, Write};
 
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use base64::Engine;
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -37,10 +41,39 @@ pub(crate) struct Parked<'a> {
     /// The payload as it came, where it is text.
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     body: Option<Cow<'a, str>>,
-    /// The payload as it came, where it is not.
+    /// The payload as it came, where it is not: base64.
     #[serde(skip_serializing_if = "Option::is_none")]
     body_base64: Option<String>,
+    /// The payload as it came, where it would be too large otherwise: base64 of gzip. In several
+    /// messages, each has a piece of that text.
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    body_gzip: Option<Cow<'a, str>>,
+    /// Which piece it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    piece: Option<Piece>,
 }
+
+/// One of several messages that hold one parked record.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+struct Piece {
+    /// From 1.
+    number: usize,
+    /// How many there are.
+    of: usize,
+}
+
+/// A piece of a parked record as it came back.
+#[derive(Debug)]
+pub(crate) struct Fragment {
+    /// The record, when it was parked, and in how many pieces.
+    pub(crate) whole: (String, i64, usize),
+    /// Which piece it is, from 1.
+    pub(crate) number: usize,
+    text: String,
+}
+
+/// What a body is unpacked to at most: several times what any event source hands over.
+const MAX_UNPACKED: u64 = 64 * 1_024 * 1_024;
 
 /// Where a parked record is from, when it came, and why it is parked.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -71,11 +104,74 @@ pub(crate) struct Circumstances<'a> {
 }
 
 impl<'a> Parked<'a> {
-    pub(crate) fn new(parked: Circumstances<'a>, body: &'a [u8]) -> Self {
+    fn new(parked: &Circumstances<'a>) -> Self {
+        let parked = parked.clone();
+        Self { parked, body: None, body_base64: None, body_gzip: None, piece: None }
+    }
+
+    /// The messages that keep `body`: JSON made into what the queue takes by `finish`, of
+    /// `most_bytes` each at most. One where that does, which is nearly always.
+    pub(crate) fn messages(
+        parked: &Circumstances<'a>,
+        body: &'a [u8],
+        most_bytes: usize,
+        finish: impl Fn(String) -> String,
+    ) -> Vec<String> {
+        let json = |parked: &Parked<'_>| {
+            finish(serde_json::to_string(parked).expect("a parked record has string keys"))
+        };
+        let mut plain = Self::new(parked);
         match str::from_utf8(body) {
-            Ok(text) => Self { parked, body: Some(text.into()), body_base64: None },
-            Err(_) => Self { parked, body: None, body_base64: Some(BASE64.encode(body)) },
+            Ok(text) => plain.body = Some(text.into()),
+            Err(_) => plain.body_base64 = Some(BASE64.encode(body)),
         }
+        let plain = json(&plain);
+        if plain.len() <= most_bytes {
+            return vec![plain];
+        }
+        let packed = BASE64.encode(gzip(body));
+        let message = |text: &str, piece| {
+            json(&Parked { body_gzip: Some(text.into()), piece, ..Parked::new(parked) })
+        };
+        let around = message("", Some(Piece { number: packed.len(), of: packed.len() }));
+        let room = most_bytes.saturating_sub(around.len()).max(1);
+        let of = packed.len().div_ceil(room);
+        let pieces = (1..=of).map(|number| {
+            let (start, end) = ((number - 1) * room, packed.len().min(number * room));
+            let text = packed.get(start..end).unwrap_or_default();
+            message(text, (of > 1).then_some(Piece { number, of }))
+        });
+        pieces.collect()
+    }
+}
+
+fn gzip(body: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(body).expect("writing to a Vec cannot fail");
+    encoder.finish().expect("writing to a Vec cannot fail")
+}
+
+/// Reads one of the pieces of a parked record; `None` if `json` is no such thing.
+pub(crate) fn fragment(json: &str) -> Option<Fragment> {
+    let Parked { parked, body_gzip, piece, .. } = serde_json::from_str(json).ok()?;
+    let Piece { number, of } = piece?;
+    let whole = (parked.record_id.into_owned(), parked.parked_at, of);
+    Some(Fragment { whole, number, text: body_gzip?.into_owned() })
+}
+
+/// Puts pieces together, all of them and in their order.
+pub(crate) fn join<'a>(pieces: impl Iterator<Item = &'a Fragment>) -> Result<Vec<u8>, String> {
+    gunzip(&pieces.map(|piece| piece.text.as_str()).collect::<String>())
+}
+
+fn gunzip(text: &str) -> Result<Vec<u8>, String> {
+    let packed = BASE64.decode(text).map_err(|_| "bodyGzip: not base64")?;
+    let mut body = Vec::new();
+    let mut unpacked = GzDecoder::new(packed.as_slice()).take(MAX_UNPACKED);
+    match unpacked.read_to_end(&mut body) {
+        Ok(_) if unpacked.limit() == 0 => Err("bodyGzip: too large".into()),
+        Ok(_) => Ok(body),
+        Err(_) => Err("bodyGzip: not gzip".into()),
     }
 }
 
@@ -116,15 +212,19 @@ struct Shape<'a> {
 pub(crate) fn open(json: &str, received_at: i64) -> Option<Kept<'_>> {
     let Shape { parked, request_context } = serde_json::from_str(json).ok()?;
     parked.or(request_context)?;
-    if let Ok(Parked { parked, body, body_base64 }) = serde_json::from_str(json) {
-        let body = match (body, body_base64) {
-            (Some(Cow::Borrowed(text)), _) => Ok(Cow::Borrowed(text.as_bytes())),
-            (Some(Cow::Owned(text)), _) => Ok(Cow::Owned(text.into_bytes())),
-            (None, Some(text)) => match BASE64.decode(text) {
+    if let Ok(Parked { parked, body, body_base64, body_gzip, piece }) = serde_json::from_str(json) {
+        let body = match (body, body_base64, body_gzip) {
+            (_, _, Some(_)) if let Some(Piece { number, of }) = piece => Err(format!(
+                "piece {number} of {of} of a record; the others were not in the same batch"
+            )),
+            (Some(Cow::Borrowed(text)), ..) => Ok(Cow::Borrowed(text.as_bytes())),
+            (Some(Cow::Owned(text)), ..) => Ok(Cow::Owned(text.into_bytes())),
+            (None, Some(text), _) => match BASE64.decode(text) {
                 Ok(bytes) => Ok(Cow::Owned(bytes)),
                 Err(_) => Err("bodyBase64: not base64".into()),
             },
-            (None, None) => Err("the parked record has no body".into()),
+            (None, None, Some(text)) => gunzip(&text).map(Cow::Owned),
+            (None, None, None) => Err("the parked record has no body".into()),
         };
         let Circumstances { record_id, received_at, .. } = parked;
         return Some(Kept { id: record_id.into(), received_at, body });

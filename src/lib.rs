@@ -19,6 +19,7 @@ pub mod intake;
 mod kept;
 pub mod lambda;
 pub mod logs;
+mod park;
 #[cfg(feature = "queue")]
 pub mod queue;
 #[cfg(feature = "reconcile")]

@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::collections::BTreeSet;
+use std::io::Read;
 use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -599,13 +601,112 @@ async fn content_cannot_keep_its_record_out_of_the_failure_queue() {
     assert_eq!(world.parked()[1]["bodyBase64"], "gv9ub3QgTWVzc2FnZVBhY2s=");
 }
 
+/// A body as it lies in the failure queue, in whatever form.
+fn body(parked: &[&Value]) -> Vec<u8> {
+    let mut pieces = parked.to_vec();
+    pieces.sort_by_key(|one| one["piece"]["number"].as_u64());
+    let packed: String = pieces.iter().filter_map(|one| one["bodyGzip"].as_str()).collect();
+    let packed = BASE64_STANDARD.decode(packed).expect("base64");
+    let mut body = Vec::new();
+    flate2::read::GzDecoder::new(packed.as_slice()).read_to_end(&mut body).expect("gzip");
+    body
+}
+
+/// Once wrapped and escaped, 256 KB of backslashes are more than SQS takes: the record came again
+/// for ever, and its neighbours were parked each time.
 #[tokio::test]
-async fn what_no_queue_holds_is_handed_back() {
+async fn regression_a_record_that_is_too_large_to_be_parked_as_text_is_parked_packed() {
+    let data = json!({"text": "\\".repeat(256 * 1_024)});
+    let large = envelope(&message("1", &json!({"action": 77, "data": data})));
+    for source in Source::BATCHES {
+        let world = World::start().await;
+        let answer = world.send(source.event(&[bad("0"), large.clone(), bad("2")])).await;
+        assert_well(source, &answer);
+        let parked = world.parked();
+        assert_eq!(parked.len(), 3, "{source:?}");
+        let packed: Vec<_> = parked.iter().filter(|one| one.get("bodyGzip").is_some()).collect();
+        assert_eq!((packed.len(), body(&packed) == large), (1, true), "{source:?}");
+        assert_eq!(packed[0]["parked"]["recordId"], source.id(1));
+        let replayed = world.send(redrive(&world).to_string()).await;
+        assert_eq!(replayed, failures(&["record-0", "record-1", "record-2"]));
+        let log = world.function.kill().await;
+        let reasons = log.lines().filter(|line| line.contains("$.messages[0].action: unknown"));
+        assert_eq!(reasons.count(), 6, "parked, and replayed as it came");
+    }
+}
+
+#[tokio::test]
+async fn regression_what_no_message_of_the_queue_holds_is_parked_in_pieces() {
     let world = World::start().await;
-    let huge = envelope(&message("1", &json!({"action": 77, "data": "x".repeat(1_100_000)})));
-    assert_eq!(world.send(Source::Kinesis.event(&[huge])).await, failures(&["record-0"]));
+    let mut random = fastrand::Rng::with_seed(7);
+    let noise = std::iter::once(b'x').chain(std::iter::repeat_with(|| random.u8(..)));
+    let noise: Vec<u8> = noise.take(2_000_000).collect();
+    let event = Source::Kinesis.event(&[noise.clone(), bad("2")]);
+    assert_eq!(world.send(event).await, failures(&[]));
+    let parked = world.parked();
+    let pieces: Vec<_> = parked.iter().filter(|one| one.get("piece").is_some()).collect();
+    assert_eq!((parked.len(), pieces.len()), (4, 3));
+    assert!(body(&pieces) == noise);
+    // Together, whatever their order, they are the record again.
+    let mut records = redrive(&world)["Records"].as_array().cloned().expect("records");
+    records.sort_by_key(|record| std::cmp::Reverse(record["body"].to_string().len()));
+    for (records, count) in [(&records[..], 4), (&records[1..], 3)] {
+        let answer = world.send(json!({"Records": records}).to_string()).await;
+        let Answer::Response(answer) = answer else { panic!("{answer:?}") };
+        let named = answer["batchItemFailures"].as_array().expect("a list").iter();
+        let named: BTreeSet<_> = named.map(|one| one["itemIdentifier"].to_string()).collect();
+        assert_eq!(named.len(), count, "{named:?}");
+    }
     let log = world.function.kill().await;
-    assert!(log.contains("record not parked") && log.contains("SQS takes 1048576"), "{log}");
+    assert_eq!(
+        log.matches("the event is not JSON: ").count(),
+        2,
+        "joined, it is what it was: {log}"
+    );
+    assert!(log.contains("of 3 of a record; the others were not in the same batch"), "{log}");
+}
+
+/// Parking used to read the whole batch once more for each of its items, and send them one by one.
+#[tokio::test]
+async fn regression_many_poison_items_are_parked_in_a_few_calls() {
+    let world = World::start().await;
+    let item = |number: usize| {
+        json!({"source": "channel.message", "data": {"channelId": "r::$chat",
+               "messages": [message(&number.to_string(), &json!({"action": 77}))]}})
+    };
+    let items: Vec<_> = (0..1_000).map(item).collect();
+    let body = json!({"items": items}).to_string().into_bytes();
+    assert_eq!(status(&world.send(Source::FunctionUrl.event(&[body])).await), 200);
+    assert_eq!((world.parked().len(), world.services.queue_calls()), (1_000, 100));
+    let batch: Vec<_> = (0..1_000).map(|number| bad(&number.to_string())).collect();
+    assert_well(Source::Kinesis, &world.send(Source::Kinesis.event(&batch)).await);
+    assert_eq!((world.parked().len(), world.services.queue_calls()), (2_000, 200));
+}
+
+#[tokio::test]
+async fn what_the_queue_takes_in_part_is_not_parked_twice() {
+    let world = World::start().await;
+    world.services.set_queue_slow(true);
+    let answer = world.send(Source::Kinesis.event(&["1", "2", "3"].map(bad))).await;
+    assert_well(Source::Kinesis, &answer);
+    assert_eq!((world.parked().len(), world.services.queue_calls()), (3, 3));
+}
+
+/// What comes again with a record that could not be parked was parked once for each attempt.
+#[tokio::test]
+async fn regression_neighbours_of_what_cannot_be_parked_are_not_parked_at_each_attempt() {
+    for source in [Source::SqsFifo, Source::Kinesis, Source::Kafka] {
+        let world = World::start().await;
+        world.services.set_queue_slow(true);
+        let batch: Vec<_> = (0..500).map(|number| bad(&number.to_string())).collect();
+        let answer = world.send(source.event(&batch)).await;
+        match source {
+            Source::Kafka => assert_eq!(error(&answer).0, "NonRetryable"),
+            _ => assert_ne!(answer, failures(&[])),
+        }
+        // Those that were on their way together: of each, three attempts took one each.
+        assert!(world.parked().len() <= 8 * 3, "{source:?}: {}", world.parked().len());
+    }
 }
 
 /// What is sent again from the failure queue: everything that gets there.

@@ -176,15 +176,18 @@ impl Decoder {
     }
 }
 
-/// One item of the batch `body`, by itself as a batch of one (JSON); `None` if there is no such
-/// item.
+/// Items of the batch `body`, each by itself as a batch of one (JSON), without those that are not
+/// there; `None` if `body` is no batch.
 #[must_use]
-pub fn batch_of_one(body: &[u8], item: usize) -> Option<String> {
+pub fn batches_of_one(body: &[u8], wanted: &[usize]) -> Option<Vec<(usize, String)>> {
     let body = Body::read(body).ok()?;
     let payload: &RawValue = serde_json::from_slice(body.json()).ok()?;
     let items = Payload::of(Members::of(payload)?).items()?;
     let items = json::array(items, &Path::Root).ok()?;
-    items.get(item).map(|item| format!("{{\"items\":[{item}]}}"))
+    let found = wanted
+        .iter()
+        .filter_map(|&wanted| Some((wanted, format!("{{\"items\":[{}]}}", items.get(wanted)?))));
+    Some(found.collect())
 }
 
 /// Members of an envelope, a batch, or an item of one. What else they have says nothing of a chat.

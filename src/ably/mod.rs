@@ -24,7 +24,7 @@ mod webhook;
 pub use body::Body;
 pub(crate) use encoding::BASE64;
 pub use encoding::{CipherKey, CipherKeyError};
-pub use envelope::{Decoder, Entry, Outcome, Skip, batch_of_one};
+pub use envelope::{Decoder, Entry, Outcome, Skip, batches_of_one};
 pub use error::{MessageError, PayloadError};
 pub use meta::{Trouble, closed_room, trouble};
 pub use rest::{Fetched, annotation, chat_message, pub_sub_message};

@@ -3,11 +3,13 @@
 //! other form for success, and a mapping without `ReportBatchItemFailures` does not read it.
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::delivery::{self, Delivery, Fate, IfRefused, Order};
+use crate::kept::{self, Fragment};
 
 /// The records that have to come again.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -30,6 +32,10 @@ pub struct BatchItemFailure {
 pub(super) struct Record<'a> {
     pub(super) delivery: Delivery<'a>,
     identifier: Option<String>,
+    /// What it holds of a record that was parked in pieces.
+    piece: Option<Fragment>,
+    /// The same of the other pieces, once they are put together.
+    others: Vec<Option<String>>,
 }
 
 #[derive(Deserialize)]
@@ -87,7 +93,33 @@ pub(super) fn read<'a>(
     if records.is_empty() {
         return Err("$.Records: empty".into());
     }
-    Ok(records.into_iter().map(|raw| record(raw, received_at, failure_queue)).collect())
+    Ok(join(records.into_iter().map(|raw| record(raw, received_at, failure_queue)).collect()))
+}
+
+/// Puts records that were parked in pieces together, where all pieces are there: the first of them
+/// becomes the record, and the others share its fate.
+fn join(mut records: Vec<Record<'_>>) -> Vec<Record<'_>> {
+    let mut wholes: BTreeMap<_, BTreeMap<usize, usize>> = BTreeMap::new();
+    for (index, record) in records.iter().enumerate() {
+        if let Some(Fragment { whole, number, .. }) = &record.piece {
+            wholes.entry(whole.clone()).or_default().insert(*number, index);
+        }
+    }
+    let mut joined = BTreeSet::new();
+    for ((_, _, of), indices) in wholes {
+        let Some((_, &first)) = indices.first_key_value().filter(|_| indices.len() == of) else {
+            continue;
+        };
+        let pieces = indices.values().filter_map(|&index| records[index].piece.as_ref());
+        records[first].delivery.body = kept::join(pieces).map(Cow::Owned);
+        for &index in indices.values().filter(|index| **index != first) {
+            let identifier = records[index].identifier.take();
+            records[first].others.push(identifier);
+            joined.insert(index);
+        }
+    }
+    let records = records.into_iter().enumerate();
+    records.filter(|(index, _)| !joined.contains(index)).map(|(_, record)| record).collect()
 }
 
 fn record<'a>(raw: &'a RawValue, received_at: i64, failure_queue: Option<&str>) -> Record<'a> {
@@ -114,6 +146,8 @@ fn record<'a>(raw: &'a RawValue, received_at: i64, failure_queue: Option<&str>) 
             order: Order::Free,
         },
         identifier: None,
+        piece: None,
+        others: Vec::new(),
     })
 }
 
@@ -143,6 +177,10 @@ fn sqs<'a>(
         Some(Err(_)) => Err("body: expected a string".to_owned()),
         None => Err("body: missing".to_owned()),
     };
+    let piece = match (if_refused, &body) {
+        (IfRefused::HandBack, Ok(text)) => kept::fragment(text),
+        _ => None,
+    };
     let mut delivery = Delivery {
         source: "sqs",
         id: delivery::id(identifier.clone(), raw.get().as_bytes()),
@@ -154,7 +192,7 @@ fn sqs<'a>(
         order,
     };
     delivery.open();
-    Ok(Record { delivery, identifier })
+    Ok(Record { delivery, identifier, piece, others: Vec::new() })
 }
 
 fn kinesis(raw: &RawValue, received_at: i64) -> Result<Record<'_>, String> {
@@ -171,7 +209,7 @@ fn kinesis(raw: &RawValue, received_at: i64) -> Result<Record<'_>, String> {
         if_refused: IfRefused::Park,
         order: Order::Stream,
     };
-    Ok(Record { delivery, identifier })
+    Ok(Record { delivery, identifier, piece: None, others: Vec::new() })
 }
 
 /// Names the records that have to come again; `None` if one of them has no name, in which case the
@@ -189,8 +227,10 @@ pub(super) fn failures<'a>(
             Order::Free | Order::Group(_) | Order::Batch => has_failed(fate) || is_held,
         };
         if is_named {
-            let item_identifier = record.identifier.clone()?;
-            failures.batch_item_failures.push(BatchItemFailure { item_identifier });
+            for identifier in std::iter::once(&record.identifier).chain(&record.others) {
+                let item_identifier = identifier.clone()?;
+                failures.batch_item_failures.push(BatchItemFailure { item_identifier });
+            }
         }
     }
     Some(failures)
