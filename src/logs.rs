@@ -73,6 +73,7 @@ pub(crate) fn not_stored(request_id: &str, deliveries: &[&Delivery<'_>], outcome
         error!(requestId = request_id, messages = more, "more messages not stored");
     }
     encoding_lost(request_id, deliveries, outcomes);
+    kept_aside(request_id, deliveries, outcomes);
 }
 
 /// A message that is not stored.
@@ -122,14 +123,27 @@ impl NotStored<'_> {
             "messages not stored"
         );
     }
-    for (room, serial, members) in &report.odd {
-        let (room, serial) = names(room.as_ref(), serial.as_ref());
+}
+
+/// Logs members that were kept aside: of each set of them one line, up to a number, with the number
+/// of messages and the first of them.
+fn kept_aside(request_id: &str, deliveries: &[&Delivery<'_>], outcomes: &[Outcome]) {
+    let mut by_members = BTreeMap::new();
+    for (delivery, outcome) in deliveries.iter().zip(outcomes) {
+        for (room, serial, members) in &outcome.report.odd {
+            let first = (room.as_ref(), serial.as_ref());
+            by_members.entry((delivery.source, members)).or_insert((first, 0_u64)).1 += 1;
+        }
+    }
+    for ((source, members), ((room, serial), messages)) in by_members.into_iter().take(MOST_LINES) {
+        let (room, serial) = names(room, serial);
         warn!(
             requestId = request_id,
-            source = delivery.source,
+            source,
             ably.room = room,
             message.serial = serial,
             members = members.join(" "),
+            messages,
             "stored with defaults: members are not of the type that Ably documents; what they \
              held is kept aside"
         );
