@@ -2,9 +2,9 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -40,6 +40,48 @@ pub enum Fault {
 
 type Plan = dyn Fn(u64, &str) -> Fault + Send + Sync;
 
+/// A table that takes a number of writes a second, and throttles the rest.
+#[derive(Debug)]
+pub struct Capacity {
+    rate: f64,
+    /// What it would take at once, and as of when.
+    tokens: Mutex<(f64, Instant)>,
+    admitted: AtomicU64,
+}
+
+impl Capacity {
+    /// A table that takes `rate` writes a second, and a tenth of that at once.
+    #[must_use]
+    pub fn new(rate: f64) -> Arc<Self> {
+        let tokens = Mutex::new((rate / 10.0, Instant::now()));
+        Arc::new(Self { rate, tokens, admitted: AtomicU64::new(0) })
+    }
+
+    /// What becomes of a write that comes now.
+    ///
+    /// # Panics
+    /// Never: nobody panics while holding the lock.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        let mut tokens = self.tokens.lock().expect("nobody panics while holding this lock");
+        let now = Instant::now();
+        let come = now.duration_since(tokens.1).as_secs_f64() * self.rate;
+        *tokens = ((tokens.0 + come).min(self.rate / 10.0), now);
+        if tokens.0 < 1.0 {
+            return Fault::Throttle;
+        }
+        tokens.0 -= 1.0;
+        self.admitted.fetch_add(1, Ordering::SeqCst);
+        Fault::None
+    }
+
+    /// How many writes it has taken.
+    #[must_use]
+    pub fn admitted(&self) -> u64 {
+        self.admitted.load(Ordering::SeqCst)
+    }
+}
+
 /// A proxy on a free port of this machine; it ends when it is dropped.
 #[derive(Debug)]
 pub struct FaultProxy {
@@ -58,7 +100,7 @@ impl FaultProxy {
         endpoint: &str,
         plan: impl Fn(u64) -> Fault + Send + Sync + 'static,
     ) -> Self {
-        Self::start_by_operation(endpoint, move |number, _| plan(number)).await
+        Self::of(endpoint, None, move |number, _| plan(number)).await
     }
 
     /// Starts a proxy to `endpoint`. `plan` says what becomes of the nth request, from 0, by the
@@ -70,6 +112,25 @@ impl FaultProxy {
         endpoint: &str,
         plan: impl Fn(u64, &str) -> Fault + Send + Sync + 'static,
     ) -> Self {
+        Self::of(endpoint, None, plan).await
+    }
+
+    /// Starts a proxy that plans, and counts, the requests for `PutItem` only; others go through.
+    ///
+    /// # Panics
+    /// As [`FaultProxy::start`].
+    pub async fn of_puts(
+        endpoint: &str,
+        plan: impl Fn(u64) -> Fault + Send + Sync + 'static,
+    ) -> Self {
+        Self::of(endpoint, Some("PutItem"), move |number, _| plan(number)).await
+    }
+
+    async fn of(
+        endpoint: &str,
+        operation: Option<&'static str>,
+        plan: impl Fn(u64, &str) -> Fault + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let requests = Arc::new(AtomicU64::new(0));
@@ -77,6 +138,7 @@ impl FaultProxy {
             target: endpoint.parse().expect("an endpoint is a URI"),
             client: Client::builder(TokioExecutor::new()).build_http(),
             requests: Arc::clone(&requests),
+            operation,
             plan: Box::new(plan),
         });
         let server = tokio::spawn(async move {
@@ -110,6 +172,8 @@ struct Proxy {
     target: Uri,
     client: Client<HttpConnector, Full<Bytes>>,
     requests: Arc<AtomicU64>,
+    /// The one that is planned; `None` plans all.
+    operation: Option<&'static str>,
     plan: Box<Plan>,
 }
 
@@ -121,10 +185,13 @@ impl fmt::Debug for Proxy {
 
 impl Proxy {
     async fn answer(&self, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
-        let dropped = || io::Error::from(io::ErrorKind::ConnectionReset);
-        let number = self.requests.fetch_add(1, Ordering::SeqCst);
         let target = request.headers().get("x-amz-target").and_then(|it| it.to_str().ok());
         let operation = target.and_then(|target| target.rsplit('.').next()).unwrap_or_default();
+        if self.operation.is_some_and(|planned| planned != operation) {
+            return self.forward(request).await;
+        }
+        let dropped = || io::Error::from(io::ErrorKind::ConnectionReset);
+        let number = self.requests.fetch_add(1, Ordering::SeqCst);
         match (self.plan)(number, operation) {
             Fault::None => self.forward(request).await,
             Fault::Throttle => Ok(error(StatusCode::BAD_REQUEST, "ThrottlingException")),

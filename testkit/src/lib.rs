@@ -15,7 +15,7 @@ pub mod template;
 pub use ably::{Ably, Behaviour, Once};
 pub use broker::{Broker, Depth};
 pub use engine::{Engine, Item, client, env, rows};
-pub use fault_proxy::{Fault, FaultProxy};
+pub use fault_proxy::{Capacity, Fault, FaultProxy};
 pub use function::FunctionProcess;
 pub use runtime_api::{Answer, RuntimeApi};
 pub use services::Services;
