@@ -2,10 +2,14 @@
 //! reason, never text, metadata, headers, client ids or secrets.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::time::Duration;
 
+use serde::Serialize;
 use tracing::{Level, error, info, warn};
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -39,6 +43,25 @@ pub fn init_warnings(is_text: bool) {
         true => registry.with(layer.without_time()).init(),
         false => registry.with(layer.json().flatten_event(true)).init(),
     }
+}
+
+/// Says on standard output, as one line of the log, why the program does not start.
+pub fn wrong_settings(mistakes: &[String]) {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        timestamp: String,
+        level: &'static str,
+        message: &'static str,
+        mistakes: &'a [String],
+    }
+    let mut timestamp = String::new();
+    // A clock that cannot be told is no reason to say nothing.
+    SystemTime.format_time(&mut Writer::new(&mut timestamp)).ok();
+    let message = "not started: wrong settings";
+    let line = Line { timestamp, level: Level::ERROR.as_str(), message, mistakes };
+    let line = serde_json::to_string(&line).expect("texts are JSON");
+    // The program ends with an error either way.
+    writeln!(io::stdout(), "{line}").ok();
 }
 
 /// Logs what could not be stored, and what became of it: each message that failed permanently, up

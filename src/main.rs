@@ -5,15 +5,14 @@ use ably_chat_exporter::aws::{self, Identity};
 use ably_chat_exporter::config::Config;
 use ably_chat_exporter::intake::Intake;
 use ably_chat_exporter::lambda::{Event, Function, Metrics, WebhookAuth};
-use ably_chat_exporter::logs::init_logs;
+use ably_chat_exporter::logs::{init_logs, wrong_settings};
 use ably_chat_exporter::secret::Secret;
 use lambda_runtime::{Error, LambdaEvent, Runtime, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let mut config = Config::from_env().unwrap_or_else(|error| {
-        init_logs(tracing::Level::ERROR);
-        tracing::error!(mistakes = ?error.0, "not started: wrong settings");
+        wrong_settings(&error.0);
         std::process::exit(1)
     });
     init_logs(config.log_level);

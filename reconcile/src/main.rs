@@ -2,15 +2,14 @@
 
 use ably_chat_exporter::aws::{self, Identity};
 use ably_chat_exporter::config::AblyRestConfig;
-use ably_chat_exporter::logs::init_logs;
+use ably_chat_exporter::logs::{init_logs, wrong_settings};
 use ably_chat_exporter::reconcile::Function;
 use lambda_runtime::{Error, Runtime, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let mut config = AblyRestConfig::from_env(true).unwrap_or_else(|error| {
-        init_logs(tracing::Level::ERROR);
-        tracing::error!(mistakes = ?error.0, "not started: wrong settings");
+        wrong_settings(&error.0);
         std::process::exit(1)
     });
     init_logs(config.config.log_level);
