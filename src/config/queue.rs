@@ -71,6 +71,9 @@ impl QueueConfig {
             );
         }
         let address = reader.address();
+        if let Some(app_id) = &config.ably_app_id {
+            reader.same_app(app_id, address.as_ref(), &queues);
+        }
         let prefetch = reader.parsed("PREFETCH", |text| match text.parse() {
             Ok(prefetch @ 1..) => Ok(prefetch),
             _ => Err(format!("expected a whole number from 1 to {}", u16::MAX)),
@@ -98,15 +101,74 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         if self.text("ABLY_QUEUE_URL").is_some() {
             return self.parsed("ABLY_QUEUE_URL", Address::from_url);
         }
-        match (self.text("ABLY_QUEUE_HOST"), self.text("ABLY_API_KEY")) {
-            (Some(host), Some(key)) => Address::of_host(&host, &key)
-                .map_err(|reason| self.mistakes.push(format!("ABLY_API_KEY: {reason}")))
-                .ok(),
-            _ => {
-                let reason = "neither ABLY_QUEUE_URL nor ABLY_QUEUE_HOST and ABLY_API_KEY are set";
-                self.mistakes.push(reason.into());
-                None
+        let Some((_, key)) = self.text("ABLY_QUEUE_HOST").zip(self.text("ABLY_API_KEY")) else {
+            let reason = "neither ABLY_QUEUE_URL nor ABLY_QUEUE_HOST and ABLY_API_KEY are set";
+            self.mistakes.push(reason.into());
+            return None;
+        };
+        let host = self.parsed("ABLY_QUEUE_HOST", Address::of_host)?;
+        host.with_key(&key)
+            .map_err(|reason| self.mistakes.push(format!("ABLY_API_KEY: {reason}")))
+            .ok()
+    }
+
+    /// Key and queues have to be of the app whose events are stored: all others are refused, each as
+    /// permanently wrong.
+    fn same_app(&mut self, app_id: &str, address: Option<&Address>, queues: &[QueueName]) {
+        let mut of = |what: String, found: &str| {
+            if found != app_id {
+                self.mistakes
+                    .push(format!("ABLY_APP_ID is {app_id:?}, and {what} is of the app {found:?}"));
             }
+        };
+        if let Some(found) = address.and_then(Address::app_id) {
+            of("the key in ABLY_API_KEY or ABLY_QUEUE_URL".into(), found);
         }
+        for queue in queues {
+            of(format!("the queue {:?} in ABLY_QUEUE", queue.as_str()), queue.app_id());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    fn mistakes(pairs: &[(&str, &str)]) -> Vec<String> {
+        let always = [("TABLE_NAME", "t"), ("ABLY_QUEUE", "app:chat")];
+        let map: HashMap<_, _> = always.iter().chain(pairs).copied().collect();
+        let read = QueueConfig::read(|name| map.get(name).map(ToString::to_string), false);
+        read.err().map_or_else(Vec::new, |ConfigError(mistakes)| mistakes)
+    }
+
+    #[test]
+    fn regression_a_wrong_host_is_not_blamed_on_the_key() {
+        let key = ("ABLY_API_KEY", "app.key:secret");
+        assert_eq!(mistakes(&[("ABLY_QUEUE_HOST", " amqps://host:5671/shared/ "), key]), [""; 0]);
+        let wrong = mistakes(&[("ABLY_QUEUE_HOST", "host/vhost"), key]);
+        assert!(wrong.len() == 1 && wrong[0].starts_with("ABLY_QUEUE_HOST: "), "{wrong:?}");
+    }
+
+    #[test]
+    fn regression_a_key_or_queue_of_another_app_is_a_wrong_setting() {
+        let staging = ("ABLY_APP_ID", "staging");
+        let url = ("ABLY_QUEUE_URL", "amqps://app.key:secret@host:5671/shared");
+        assert_eq!(mistakes(&[url, ("ABLY_APP_ID", "app")]), [""; 0]);
+        assert_eq!(
+            mistakes(&[url, staging]),
+            [
+                "ABLY_APP_ID is \"staging\", and the key in ABLY_API_KEY or ABLY_QUEUE_URL is of \
+                 the app \"app\"",
+                "ABLY_APP_ID is \"staging\", and the queue \"app:chat\" in ABLY_QUEUE is of the \
+                 app \"app\"",
+            ]
+        );
+        let key = [("ABLY_QUEUE_HOST", "host"), ("ABLY_API_KEY", "app.key:secret"), staging];
+        assert_eq!(mistakes(&key).len(), 2);
+        // A broker of one's own knows no apps.
+        let own = ("ABLY_QUEUE_URL", "amqp://guest:guest@localhost:5672/%2f");
+        assert_eq!(mistakes(&[own, ("ABLY_APP_ID", "app")]), [""; 0]);
     }
 }
