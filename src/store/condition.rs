@@ -60,6 +60,12 @@ impl Condition {
         (expression, names, Some(values))
     }
 
+    /// Whether the order of arrival decides about the row.
+    #[must_use]
+    pub fn is_ordered(&self) -> bool {
+        matches!(self, Self::NotOlder(..))
+    }
+
     /// Whether of two puts to one row, this one and one that came `earlier`, this one is left: the
     /// same answer the table would give if both were sent in turn.
     #[must_use]

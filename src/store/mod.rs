@@ -19,14 +19,20 @@ mod document;
 mod error;
 mod item;
 mod key;
+mod pace;
 mod page;
 mod plan;
 mod rooms;
+mod table;
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
 use tokio::time::Instant;
+
+use pace::Pace;
 
 pub use archive::{
     Archived, ArchivedMessages, ReactionsRow, VersionRow, VersionsDigest, differences, hex,
@@ -36,8 +42,10 @@ pub use condition::Condition;
 pub use document::Document;
 pub use error::{StoreError, Unstorable};
 pub use key::Key;
+pub use pace::Health;
 pub use page::{Direction, Page, PageRequest, Start, StoredMessage};
 pub use plan::{Observation, Put, Rows};
+pub use table::TableError;
 
 /// What is stored of a message's versions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -115,13 +123,45 @@ pub struct Store {
     notes: OnceLock<Client>,
     table: String,
     settings: Settings,
+    paced: Option<Paced>,
+}
+
+/// What writes at the table's pace: a client that does not retry by itself, and the pace.
+#[derive(Clone, Debug)]
+struct Paced {
+    client: Client,
+    pace: Arc<Pace>,
 }
 
 impl Store {
     /// A store over a table that exists.
     #[must_use]
     pub fn new(client: Client, table: impl Into<String>, settings: Settings) -> Self {
-        Self { client, notes: OnceLock::new(), table: table.into(), settings }
+        Self { client, notes: OnceLock::new(), table: table.into(), settings, paced: None }
+    }
+
+    /// A store that writes at the pace of the table, for whoever has time: [`Store::write`] then tries
+    /// again what is transient until its deadline, whatever the SDK's quota of retries, and begins no
+    /// more writes than the table takes. Clones share the pace.
+    #[must_use]
+    pub fn paced(mut self) -> Self {
+        let config = self.client.config().to_builder().retry_config(RetryConfig::disabled());
+        let client = Client::from_conf(config.build());
+        self.paced = Some(Paced { client, pace: Arc::new(Pace::new()) });
+        self
+    }
+
+    /// Ends all writes of a paced store, those that begin later too, at `end` at the latest.
+    pub fn finish_by(&self, end: Instant) {
+        if let Some(Paced { pace, .. }) = &self.paced {
+            pace.finish_by(end);
+        }
+    }
+
+    /// How the table has been taking the writes of a paced store.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.paced.as_ref().map(|paced| paced.pace.health()).unwrap_or_default()
     }
 
     /// What is stored.
@@ -130,8 +170,9 @@ impl Store {
         self.settings
     }
 
-    /// Writes one row if its condition holds. The SDK retries transient failures until `deadline`;
-    /// after that, no request is even built.
+    /// Writes one row if its condition holds. What is transient is retried until `deadline`: by the
+    /// SDK, within its quota, or at the pace of the table ([`Store::paced`]). After that, no request
+    /// is even built.
     ///
     /// # Errors
     /// When the table could not be asked, or refused the row.
@@ -139,20 +180,32 @@ impl Store {
         if Instant::now() >= deadline {
             return Err(StoreError::deadline("dynamodb:PutItem", &self.table));
         }
+        let client = self.paced.as_ref().map_or(&self.client, |paced| &paced.client);
         let (expression, names, values) = put.condition.expression();
-        let request = self
-            .client
+        let request = client
             .put_item()
             .table_name(&self.table)
             .set_item(Some(put.into_item()))
             .condition_expression(expression)
             .set_expression_attribute_names(Some(names))
             .set_expression_attribute_values(values);
-        match tokio::time::timeout_at(deadline, request.send()).await {
-            Ok(Ok(_)) => Ok(Written::Stored),
-            Ok(Err(error)) if error::lost_the_race(&error) => Ok(Written::Superseded),
-            Ok(Err(error)) => Err(StoreError::from_sdk("dynamodb:PutItem", &self.table, &error)),
-            Err(_) => Err(StoreError::deadline("dynamodb:PutItem", &self.table)),
+        let late = || StoreError::deadline("dynamodb:PutItem", &self.table);
+        match &self.paced {
+            Some(Paced { pace, .. }) => {
+                pace.write(deadline, || self.put(request.clone()), late).await
+            }
+            None => {
+                let put = tokio::time::timeout_at(deadline, self.put(request));
+                put.await.unwrap_or_else(|_| Err(late()))
+            }
+        }
+    }
+
+    async fn put(&self, request: PutItemFluentBuilder) -> Result<Written, StoreError> {
+        match request.send().await {
+            Ok(_) => Ok(Written::Stored),
+            Err(error) if error::lost_the_race(&error) => Ok(Written::Superseded),
+            Err(error) => Err(StoreError::from_sdk("dynamodb:PutItem", &self.table, &error)),
         }
     }
 }
