@@ -109,6 +109,10 @@ pub struct Report {
     /// Messages with members of another type than they should be, and which those are.
     #[serde(skip)]
     pub odd: Vec<(Option<RoomName>, Option<Serial>, Vec<&'static str>)>,
+    /// If a record of the batch failed before, or this one did: the rows in which its order of
+    /// arrival counts. If a record comes again, so must those behind it that share such a row.
+    #[serde(skip)]
+    pub ordered_rows: Vec<Key>,
 }
 
 impl Report {
@@ -144,6 +148,7 @@ impl Report {
         self.stored_timestamps.extend(other.stored_timestamps);
         self.encoding_lost.extend(other.encoding_lost);
         self.odd.extend(other.odd);
+        self.ordered_rows.extend(other.ordered_rows);
         self
     }
 
@@ -305,12 +310,15 @@ struct Run<'a> {
     batch: Batch,
     /// How long notes of rooms may still hold it up.
     patience: Duration,
+    /// Whether a row could not be written.
+    has_failed: bool,
 }
 
 impl<'a> Run<'a> {
     fn new(ingest: &'a Ingest, records: &'a [Record<'a>], deadline: Instant) -> Self {
         let (reports, batch) = (Vec::with_capacity(records.len()), Batch::default());
-        Self { ingest, records, deadline, reports, batch, patience: RoomIndex::PATIENCE }
+        let patience = RoomIndex::PATIENCE;
+        Self { ingest, records, deadline, reports, batch, patience, has_failed: false }
     }
 
     /// Plans what a record asks for, and writes whenever that has become much.
@@ -363,6 +371,8 @@ impl<'a> Run<'a> {
         if pending.is_empty() {
             return;
         }
+        let key = |put: &Put| put.condition.is_ordered().then(|| put.key.clone());
+        let ordered: Vec<Option<Key>> = rows.iter().map(key).collect();
         let writes = self.ingest.write(rows, self.deadline);
         let written = match &self.ingest.room_index {
             Some(index) => {
@@ -374,9 +384,16 @@ impl<'a> Run<'a> {
             }
             None => writes.await,
         };
-        for (index, message) in pending.into_iter().enumerate() {
+        for (index, message) in pending.iter().enumerate() {
             let rows = message.rows.iter().map(|&row| (owners[row] == index, &written[row]));
-            settle(&mut self.reports[message.record], &message, rows);
+            settle(&mut self.reports[message.record], message, rows);
+        }
+        self.has_failed |= written.iter().any(Result::is_err);
+        if self.has_failed {
+            for Pending { record, rows, .. } in pending {
+                let ordered = rows.into_iter().filter_map(|row| ordered[row].clone());
+                self.reports[record].ordered_rows.extend(ordered);
+            }
         }
     }
 
