@@ -3,13 +3,21 @@
 
 mod common;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::process::{ExitStatus, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use ably_chat_exporter::config::QueueConfig;
+use ably_chat_exporter::intake::Intake;
+use ably_chat_exporter::queue::{Consumer, Options, Status, serve};
 use ably_chat_exporter::store::{Settings, Versions};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+};
 use common::function::{TIMEOUT, sample};
 use common::{Delivery, EPOCH, Model};
 use lapin::options::{
@@ -19,10 +27,11 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use testkit::{Answer, Broker, Depth, Engine, Fault, FaultProxy, RuntimeApi, Services};
+use testkit::{Answer, Broker, Capacity, Depth, Engine, Fault, FaultProxy, RuntimeApi, Services};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_ably-chat-queue");
 const EMPTY: Depth = Depth { ready: 0, unacknowledged: 0 };
@@ -32,7 +41,8 @@ const PATIENCE: Duration = Duration::from_secs(240);
 /// A running consumer. Dropping it kills it.
 struct Process {
     child: Child,
-    output: JoinHandle<String>,
+    output: Arc<Mutex<String>>,
+    reading: JoinHandle<()>,
     /// Where `/healthz` and `/metrics` are.
     address: String,
 }
@@ -40,6 +50,17 @@ struct Process {
 impl Process {
     async fn spawn(
         broker: &Broker,
+        endpoint: &str,
+        services: &Services,
+        settings: &[(&str, &str)],
+        flags: &[&str],
+    ) -> Self {
+        Self::spawn_at([&broker.url, &broker.queue()], endpoint, services, settings, flags).await
+    }
+
+    /// A consumer of a broker's queue, by its URL and its name.
+    async fn spawn_at(
+        [url, queue]: [&str; 2],
         endpoint: &str,
         services: &Services,
         settings: &[(&str, &str)],
@@ -53,8 +74,8 @@ impl Process {
             // Notes of rooms have tests of their own.
             .env("ROOM_INDEX", "off")
             .envs([
-                ("ABLY_QUEUE_URL", broker.url.as_str()),
-                ("ABLY_QUEUE", &broker.queue()),
+                ("ABLY_QUEUE_URL", url),
+                ("ABLY_QUEUE", queue),
                 ("HTTP_ADDRESS", "127.0.0.1:0"),
                 ("AWS_MAX_ATTEMPTS", "1"),
             ])
@@ -71,12 +92,21 @@ impl Process {
             .as_str()
             .unwrap_or_default()
             .to_owned();
-        let output = tokio::spawn(async move {
-            let mut rest = String::new();
-            lines.read_to_string(&mut rest).await.expect("a pipe can be read");
-            first + &rest
+        let output = Arc::new(Mutex::new(first));
+        let log = Arc::clone(&output);
+        let reading = tokio::spawn(async move {
+            let mut line = String::new();
+            while lines.read_line(&mut line).await.expect("a pipe can be read") > 0 {
+                log.lock().expect("nobody panics").push_str(&line);
+                line.clear();
+            }
         });
-        Self { child, output, address }
+        Self { child, output, reading, address }
+    }
+
+    /// What it has logged so far.
+    fn log(&self) -> String {
+        self.output.lock().expect("nobody panics").clone()
     }
 
     fn signal(&self, signal: &str) {
@@ -93,7 +123,8 @@ impl Process {
 
     async fn wait(mut self) -> (ExitStatus, String) {
         let status = self.child.wait().await.expect("a child process can be waited for");
-        (status, self.output.await.expect("reading does not panic"))
+        (&mut self.reading).await.expect("reading does not panic");
+        (status, self.log())
     }
 
     async fn crash(mut self) {
@@ -110,23 +141,33 @@ impl Process {
 
     /// One figure of `/metrics`; and whether `/healthz` says that all is well.
     async fn figures(&self, name: &str) -> (f64, bool) {
-        let get = async |path: &str| {
-            let mut stream =
-                tokio::net::TcpStream::connect(&self.address).await.expect("it serves");
-            let request = format!("GET {path} HTTP/1.0\r\n\r\n");
-            tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes())
-                .await
-                .expect("sent");
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).await.expect("an answer");
-            answer
-        };
-        let metrics = get("/metrics").await;
-        let line = metrics.lines().find(|line| line.starts_with(&format!("{name} ")));
-        let line = line.unwrap_or_else(|| panic!("no {name} in {metrics}"));
-        let value = line.rsplit(' ').next().expect("a value").parse().expect("a number");
-        (value, get("/healthz").await.starts_with("HTTP/1.0 200"))
+        let health = get(&self.address, "/healthz").await;
+        (figure(&self.address, name).await, health.starts_with("HTTP/1.0 200"))
     }
+
+    /// What `/healthz` says.
+    async fn health(&self) -> Value {
+        let answer = get(&self.address, "/healthz").await;
+        let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
+        serde_json::from_str(body).expect("JSON")
+    }
+}
+
+/// What a consumer answers to a GET.
+async fn get(address: &str, path: &str) -> String {
+    let mut stream = tokio::net::TcpStream::connect(address).await.expect("it serves");
+    let request = format!("GET {path} HTTP/1.0\r\n\r\n");
+    tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    answer
+}
+
+async fn figure(address: &str, name: &str) -> f64 {
+    let metrics = get(address, "/metrics").await;
+    let line = metrics.lines().find(|line| line.starts_with(&format!("{name} ")));
+    let line = line.unwrap_or_else(|| panic!("no {name} in {metrics}"));
+    line.rsplit(' ').next().expect("a value").parse().expect("a number")
 }
 
 /// Waits until `is_so`, asking now and then.
@@ -323,7 +364,7 @@ async fn poison_never_stops_the_consumer() {
     assert!(status.success(), "{log}");
 }
 
-/// Half a minute without a table: nothing is lost, nothing turns in circles.
+/// Half a minute without a table: nothing is lost, nothing turns in circles, and it shows.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_of_the_store_is_waited_out() {
     const OUTAGE: Duration = Duration::from_secs(30);
@@ -331,21 +372,15 @@ async fn an_outage_of_the_store_is_waited_out() {
     let (engine, services) = (Engine::start().await, Services::start().await);
     let is_down = Arc::new(AtomicBool::new(true));
     let switch = Arc::clone(&is_down);
-    let proxy = FaultProxy::start(&engine.endpoint, move |_| {
+    let proxy = FaultProxy::of_puts(&engine.endpoint, move |_| {
         if switch.load(Ordering::SeqCst) { Fault::Throttle } else { Fault::None }
     })
     .await;
     let (_connection, channel) = publisher(&broker).await;
     let bodies: Vec<_> = (0..200).map(|number| message(number, "hello")).collect();
     publish(&broker, &channel, &bodies).await;
-    let process = Process::spawn(
-        &broker,
-        &proxy.endpoint,
-        &services,
-        &[("PREFETCH", "20"), ("VERSIONS", "all")],
-        &[],
-    )
-    .await;
+    let settings = [("PREFETCH", "20"), ("VERSIONS", "all")];
+    let process = Process::spawn(&broker, &proxy.endpoint, &services, &settings, &[]).await;
     let started = Instant::now();
     until("the end of the outage", async || {
         let Depth { ready, unacknowledged } = depth(&broker, &broker.queue()).await;
@@ -356,11 +391,210 @@ async fn an_outage_of_the_store_is_waited_out() {
     .await;
     let attempts = proxy.requests();
     assert!(attempts < 20 * 20, "{attempts} attempts in half a minute");
+
+    // regression: /healthz said nothing of it, and each attempt wrote a line for each message.
+    let health = process.health().await;
+    assert_eq!(health["store"], "failing", "{health}");
+    assert_eq!(health["lastStored"], Value::Null);
+    let reason = health["reason"].as_str().expect("a reason");
+    assert!(reason.contains("ThrottlingException"), "{reason}");
+    assert!(health["failingSince"].as_i64() > Some(EPOCH / 1_000), "{health}");
+    let (failing, is_well) = process.figures("ably_chat_queue_store_failing").await;
+    assert!(failing > 0.5 && is_well, "to replace the consumer would not help");
+    let check = Command::new(BINARY).arg("--check").env("HTTP_ADDRESS", &process.address).output();
+    let check = check.await.expect("it runs");
+    assert!(check.status.success());
+    assert!(String::from_utf8_lossy(&check.stdout).contains("\"store\":\"failing\""));
+    let log = process.log();
+    let complaints = log.matches("the table takes no messages; trying again").count();
+    assert!((1..=3).contains(&complaints), "{log}");
+    assert_eq!(log.matches("\"ERROR\"").count(), complaints, "{log}");
+
     is_down.store(false, Ordering::SeqCst);
     until_empty(&broker).await;
     assert_eq!(rows(&engine).await, 200);
+    let health = process.health().await;
+    assert_eq!(health["store"], "ok", "{health}");
+    assert!(health["lastStored"].as_i64() > Some(EPOCH / 1_000), "{health}");
+    let (requeued, _) = process.figures("ably_chat_queue_requeued_total").await;
+    assert!(requeued < 0.5, "half a minute is borne: {requeued}");
     let (status, _) = process.stop().await;
     assert!(status.success());
+}
+
+/// A table of 150 writes a second: one failure used to hand back everything behind it, stored or not,
+/// and to write all of that again took what there was to take.
+#[tokio::test(flavor = "multi_thread")]
+async fn regression_a_throttling_table_gets_what_it_takes_and_nothing_twice() {
+    const MESSAGES: usize = 600;
+    const PUTS: u64 = 2 * MESSAGES as u64;
+    const RATE: f64 = 150.0;
+    let broker = Broker::start();
+    let (engine, services) = (Engine::start().await, Services::start().await);
+    let capacity = Capacity::new(RATE);
+    let table = Arc::clone(&capacity);
+    let proxy = FaultProxy::of_puts(&engine.endpoint, move |_| table.fault()).await;
+    let (_connection, channel) = publisher(&broker).await;
+    let bodies: Vec<_> = (0..MESSAGES).map(|number| message(number, "hello")).collect();
+    publish(&broker, &channel, &bodies).await;
+    let settings = [("AWS_MAX_ATTEMPTS", "10")];
+    let process = Process::spawn(&broker, &proxy.endpoint, &services, &settings, &[]).await;
+    until("a write", async || capacity.admitted() > 0).await;
+    let started = Instant::now();
+    until("all rows", async || capacity.admitted() >= PUTS).await;
+    let (took, ideal) = (started.elapsed().as_secs_f64(), PUTS as f64 / RATE);
+    until_empty(&broker).await;
+    assert_eq!(rows(&engine).await, 2 * MESSAGES);
+    assert_eq!(capacity.admitted(), PUTS, "nothing is written twice");
+    let attempts = proxy.requests();
+    assert!(attempts < 3 * PUTS, "{attempts} attempts");
+    assert!(took < 1.5 * ideal, "{took} s instead of {ideal}");
+    assert!(process.stop().await.0.success());
+}
+
+/// The order of arrival outlives failures: a summary that failed came again after a newer one that
+/// was in hand already, and replaced it.
+#[tokio::test(flavor = "multi_thread")]
+async fn regression_an_old_summary_does_not_replace_a_newer_one_in_hand() {
+    let broker = Broker::start();
+    let (engine, services) = (Engine::start().await, Services::start().await);
+    let first_fails = |put| if put == 0 { Fault::Throttle } else { Fault::None };
+    let proxy = FaultProxy::of_puts(&engine.endpoint, first_fails).await;
+    let (_connection, channel) = publisher(&broker).await;
+    publish(&broker, &channel, &[summary(1), summary(2)]).await;
+    let settings = [("PREFETCH", "2")];
+    let process = Process::spawn(&broker, &proxy.endpoint, &services, &settings, &[]).await;
+    until_empty(&broker).await;
+    assert_eq!(reactions(&engine).await, "2");
+    assert!(process.stop().await.0.success());
+}
+
+/// A summary of the reactions to one message: how many there are.
+fn summary(total: u64) -> Vec<u8> {
+    let serial = format!("{:014}-000@aBcDeFgHi12345678:000", 1);
+    let summary = json!({"reaction:distinct.v1": {"👍": {"total": total}}});
+    let message = json!({"name": "chat.message", "serial": serial, "timestamp": EPOCH, "action": 4,
+                         "version": {"serial": serial, "timestamp": EPOCH},
+                         "annotations": {"summary": summary}});
+    json!({"source": "channel.message", "channel": "r::$chat", "messages": [message]})
+        .to_string()
+        .into_bytes()
+}
+
+/// How many reactions the one row in the table says.
+async fn reactions(engine: &Engine) -> String {
+    let rows = engine.rows().await;
+    let [row] = &rows[..] else { panic!("one row: {rows:?}") };
+    let text = format!("{row:?}");
+    let total = text.split("\"total\": N(\"").nth(1).unwrap_or_else(|| panic!("a total: {text}"));
+    total.chars().take_while(char::is_ascii_digit).collect()
+}
+
+/// What clients of an engine are made from, in this process.
+fn sdk(endpoint: &str) -> SdkConfig {
+    let credentials = Credentials::new("local", "local", None, None, "local");
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .region(Region::new("eu-west-1"))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .endpoint_url(endpoint)
+        .build()
+}
+
+/// What is not stored in time goes back to its place, with what is behind it in its row; what is
+/// stored does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_long_outage_keeps_out_goes_back_in_its_order() {
+    let broker = Broker::start();
+    let (engine, services) = (Engine::start().await, Services::start().await);
+    // The row of reactions alone cannot be written, until it has gone back.
+    let is_down = Arc::new(AtomicBool::new(true));
+    let switch = Arc::clone(&is_down);
+    let proxy = FaultProxy::of_puts(&engine.endpoint, move |put| {
+        if put > 0 && switch.load(Ordering::SeqCst) { Fault::Internal } else { Fault::None }
+    })
+    .await;
+    let (_connection, channel) = publisher(&broker).await;
+    let bodies = [message(0, "hello"), summary(1), summary(2)];
+    publish(&broker, &channel, &bodies).await;
+    let env: HashMap<String, String> = testkit::env(&proxy.endpoint)
+        .into_iter()
+        .chain(services.env())
+        .chain([("ABLY_QUEUE_URL".to_owned(), broker.url.clone())])
+        .chain([("ABLY_QUEUE".to_owned(), broker.queue())])
+        .chain(
+            [("ROOM_INDEX", "off"), ("VERSIONS", "all"), ("PREFETCH", "4")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        )
+        .collect();
+    let config = QueueConfig::read(|name| env.get(name).cloned(), false).expect("settings");
+    let sdk = sdk(&proxy.endpoint);
+    let options = Options {
+        address: config.address,
+        queues: config.queues,
+        prefetch: config.prefetch,
+        patience: Duration::from_secs(1),
+    };
+    let intake = Intake::new(config.config, &sdk);
+    let status = Status::new();
+    let address = serve(config.http_address, &status).await.expect("a free port").to_string();
+    let consumer = Consumer::new(intake, options, status);
+    let stop = CancellationToken::new();
+    let stopped = async {
+        let requeued = "ably_chat_queue_requeued_total";
+        until("a second return", async || figure(&address, requeued).await > 3.5).await;
+        is_down.store(false, Ordering::SeqCst);
+        until_empty(&broker).await;
+        stop.cancel();
+    };
+    let (ended, ()) = tokio::join!(consumer.run(&stop), stopped);
+    assert_eq!(ended, Ok(()));
+    let rows = engine.rows().await;
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    let text = format!("{rows:?}");
+    assert!(text.contains("\"total\": N(\"2\")"), "{text}");
+}
+
+/// SIGTERM while a table fails used to abort: the wish to stop was waited for twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn regression_sigterm_during_an_outage_ends_with_success() {
+    let broker = Broker::start();
+    let (engine, services) = (Engine::start().await, Services::start().await);
+    let proxy = FaultProxy::of_puts(&engine.endpoint, |_| Fault::Throttle).await;
+    let (_connection, channel) = publisher(&broker).await;
+    publish(&broker, &channel, &[message(0, "hello"), message(1, "hello")]).await;
+    let process = Process::spawn(&broker, &proxy.endpoint, &services, &[], &[]).await;
+    until("writes", async || proxy.requests() > 3).await;
+    let (status, log) = process.stop().await;
+    assert!(status.success(), "{status} {log}");
+    assert!(log.contains("\"stopped\""), "{log}");
+    until("what was given back", async || {
+        depth(&broker, &broker.queue()).await == Depth { ready: 2, unacknowledged: 0 }
+    })
+    .await;
+}
+
+/// The same while what cannot be parked waits to go back to the queue.
+#[tokio::test(flavor = "multi_thread")]
+async fn regression_sigterm_during_an_outage_of_the_failure_queue_ends_with_success() {
+    let broker = Broker::start();
+    let (engine, services) = (Engine::start().await, Services::start().await);
+    services.set_queue_down(true);
+    let (_connection, channel) = publisher(&broker).await;
+    publish(&broker, &channel, &[b"not JSON".to_vec(), message(0, "hello")]).await;
+    let queue = services.queue_url();
+    let settings = [("FAILURE_QUEUE_URL", queue.as_str()), ("VERSIONS", "all")];
+    let process = Process::spawn(&broker, &engine.endpoint, &services, &settings, &[]).await;
+    until("an attempt", async || process.figures("ably_chat_queue_requeued_total").await.0 > 2.5)
+        .await;
+    let (status, log) = process.stop().await;
+    assert!(status.success(), "{status} {log}");
+    assert_eq!(rows(&engine).await, 1, "the neighbour of what cannot be parked is stored");
+    until("what was given back", async || {
+        depth(&broker, &broker.queue()).await == Depth { ready: 1, unacknowledged: 0 }
+    })
+    .await;
 }
 
 /// A table that takes its time: the broker keeps what has not been stored, not the consumer.
@@ -398,24 +632,30 @@ async fn until_empty_of(broker: &Broker, most: u64) {
     .await;
 }
 
-/// The order of the queue outlives a failure.
+/// A thousand messages of 250 KB, and others before that make the consumer expect small ones.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_behind_a_failure_comes_again_behind_it() {
+async fn regression_memory_is_counted_in_bytes_and_not_in_messages() {
+    const BIG: usize = 1_000;
+    const SMALL: usize = 3_000;
     let broker = Broker::start();
     let (engine, services) = (Engine::start().await, Services::start().await);
-    let first_fails = |request| if request == 0 { Fault::Throttle } else { Fault::None };
-    let proxy = FaultProxy::start(&engine.endpoint, first_fails).await;
     let (_connection, channel) = publisher(&broker).await;
-    let bodies: Vec<_> = (0..3).map(|number| message(number, "hello")).collect();
-    publish(&broker, &channel, &bodies).await;
-    let settings = [("PREFETCH", "6"), ("VERSIONS", "all")];
-    let process = Process::spawn(&broker, &proxy.endpoint, &services, &settings, &[]).await;
-    until("three rows", async || rows(&engine).await == 3).await;
+    let small: Vec<_> = (0..SMALL).map(|number| message(number, "hello")).collect();
+    publish(&broker, &channel, &small).await;
+    let text = "x".repeat(250_000);
+    for number in (SMALL..SMALL + BIG).step_by(100) {
+        let big: Vec<_> = (number..number + 100).map(|number| message(number, &text)).collect();
+        publish(&broker, &channel, &big).await;
+    }
+    let settings = [("VERSIONS", "latest")];
+    let process = Process::spawn(&broker, &engine.endpoint, &services, &settings, &[]).await;
     until_empty(&broker).await;
-    let (requeued, _) = process.figures("ably_chat_queue_requeued_total").await;
-    let (superseded, _) = process.figures("ably_chat_queue_superseded_total").await;
-    assert!(requeued >= 1.0 && (requeued - superseded - 1.0).abs() < 0.5, "{requeued}");
-    assert!(process.stop().await.0.success());
+    assert_eq!(rows(&engine).await, SMALL + BIG);
+    let memory = process.memory_mb();
+    assert!(memory < 200, "{memory} MB");
+    let (status, log) = process.stop().await;
+    assert!(status.success(), "{log}");
+    eprintln!("{memory} MB at most\n{log}");
 }
 
 /// SIGTERM in the middle of a batch: what is in flight is stored and acknowledged, the rest stays.
@@ -467,6 +707,129 @@ async fn what_the_broker_refuses_is_said_by_the_setting_to_change() {
     }
 }
 
+/// The settings that a program that does not start names: a list, and not a text of one.
+async fn mistakes(mut command: Command) -> Vec<String> {
+    let output = command.output().await.expect("it runs");
+    assert_eq!(output.status.code(), Some(1));
+    let log = String::from_utf8_lossy(&output.stdout);
+    let line = log.lines().last().expect("a line");
+    let line: Value = serde_json::from_str(line).expect("JSON");
+    assert_eq!([&line["level"], &line["message"]], ["ERROR", "not started: wrong settings"]);
+    let mistakes = line["mistakes"].as_array().expect("a list").iter();
+    mistakes.map(|mistake| mistake.as_str().expect("a text").to_owned()).collect()
+}
+
+/// A consumer that would run against this table, but for `settings`.
+fn command(engine: &Engine, settings: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(BINARY);
+    command.env_clear().envs(engine.env()).envs([
+        ("ABLY_QUEUE_URL", "amqp://guest:guest@127.0.0.1:1/%2f"),
+        ("ABLY_QUEUE", "app:chat"),
+        ("HTTP_ADDRESS", "127.0.0.1:0"),
+    ]);
+    command.envs(settings.iter().copied());
+    command
+}
+
+/// A table with other keys used to send every message to the dead letters.
+#[tokio::test]
+async fn regression_a_table_with_other_keys_is_a_wrong_setting() {
+    let engine = Engine::start().await;
+    let attribute = |name: &str, kind| {
+        let attribute = AttributeDefinition::builder().attribute_name(name).attribute_type(kind);
+        attribute.build().expect("a name and a type")
+    };
+    let key = |name: &str, kind| {
+        KeySchemaElement::builder().attribute_name(name).key_type(kind).build().expect("a key")
+    };
+    let (string, number) = (ScalarAttributeType::S, ScalarAttributeType::N);
+    let (hash, range) = (KeyType::Hash, KeyType::Range);
+    for (table, keys, expected) in [
+        ("hash", vec![("pk", string.clone())], "pk (S, HASH);"),
+        (
+            "ids",
+            vec![("id", string.clone()), ("sk", string.clone())],
+            "id (S, HASH), sk (S, RANGE);",
+        ),
+        ("numbers", vec![("pk", string), ("sk", number)], "pk (S, HASH), sk (N, RANGE);"),
+    ] {
+        let kinds = [hash.clone(), range.clone()];
+        let schema = keys.iter().zip(kinds).map(|((name, _), kind)| key(name, kind)).collect();
+        let types = keys.iter().map(|(name, kind)| attribute(name, kind.clone())).collect();
+        let create = engine.client().create_table().table_name(table);
+        let create = create.set_key_schema(Some(schema)).set_attribute_definitions(Some(types));
+        create.billing_mode(BillingMode::PayPerRequest).send().await.expect("a table");
+        let [mistake] = &mistakes(command(&engine, &[("TABLE_NAME", table)])).await[..] else {
+            panic!("one mistake")
+        };
+        assert!(mistake.starts_with("TABLE_NAME: ") && mistake.contains(expected), "{mistake}");
+    }
+}
+
+/// No table, region or credentials: it used to run, to be well, and never to store anything.
+#[tokio::test]
+async fn regression_what_can_never_store_does_not_start() {
+    let engine = Engine::start().await;
+    for (settings, expected) in [
+        (&[("TABLE_NAME", "nowhere")][..], "there is no table \"nowhere\" in region \"eu-west-1\""),
+        (&[("AWS_REGION", ""), ("AWS_EC2_METADATA_DISABLED", "true")], "see AWS_REGION"),
+        (&[("AWS_REGION", "eu west 1")], "invalid value for field: `region`"),
+        (
+            &[
+                ("AWS_ACCESS_KEY_ID", ""),
+                ("AWS_SECRET_ACCESS_KEY", ""),
+                ("AWS_EC2_METADATA_DISABLED", "true"),
+            ],
+            "there are no AWS credentials",
+        ),
+        (
+            &[("ABLY_APP_ID", "another")],
+            "the queue \"app:chat\" in ABLY_QUEUE is of the app \"app\"",
+        ),
+    ] {
+        let mistakes = mistakes(command(&engine, settings)).await;
+        assert!(mistakes.len() == 1 && mistakes[0].contains(expected), "{mistakes:?}");
+    }
+}
+
+/// To look at the table needs a permission that nothing else needs, and may fail for a moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_cannot_be_looked_at_is_no_reason_not_to_start() {
+    let broker = Broker::start();
+    let (engine, services) = (Engine::start().await, Services::start().await);
+    let (_connection, channel) = publisher(&broker).await;
+    let forbidden = |request| match request {
+        0 => Fault::Refuse("AccessDeniedException"),
+        _ => Fault::None,
+    };
+    let hesitant = |request| if request < 2 { Fault::Internal } else { Fault::None };
+    for (proxy, warning, warnings) in [
+        (FaultProxy::start(&engine.endpoint, forbidden).await, "going on without looking", 1),
+        (FaultProxy::start(&engine.endpoint, hesitant).await, "the table does not answer", 2),
+    ] {
+        publish(&broker, &channel, &[message(0, "hello")]).await;
+        let process = Process::spawn(&broker, &proxy.endpoint, &services, &[], &[]).await;
+        until_empty(&broker).await;
+        let (status, log) = process.stop().await;
+        assert!(status.success(), "{log}");
+        assert_eq!(log.matches(warning).count(), warnings, "{log}");
+    }
+    assert_eq!(rows(&engine).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn regression_a_lost_connection_names_the_broker() {
+    let (engine, services) = (Engine::start().await, Services::start().await);
+    let nobody = ["amqp://guest:secret-word@127.0.0.1:1/%2f", "app:chat"];
+    let process = Process::spawn_at(nobody, &engine.endpoint, &services, &[], &[]).await;
+    until("a complaint", async || process.log().contains("connection lost")).await;
+    let (status, log) = process.stop().await;
+    assert!(status.success(), "{log}");
+    let line = log.lines().find(|line| line.contains("connection lost")).expect("a line");
+    assert!(line.contains("\"broker\":\"amqp://127.0.0.1:1/"), "{line}");
+    assert!(!log.contains("secret-word"), "{log}");
+}
+
 #[tokio::test]
 async fn wrong_settings_stop_the_start_and_are_all_named() {
     let mut command = Command::new(BINARY);
@@ -477,9 +840,7 @@ async fn wrong_settings_stop_the_start_and_are_all_named() {
         ("HTTP_ADDRESS", "8080"),
         ("LOG_LEVEL", "loud"),
     ]);
-    let output = command.output().await.expect("it runs");
-    assert!(!output.status.success());
-    let log = String::from_utf8_lossy(&output.stdout);
+    let log = mistakes(command).await.join("\n");
     for mistake in [
         "TABLE_NAME is not set",
         "ABLY_QUEUE_URL: amqp:// would send the key in the clear",

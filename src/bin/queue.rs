@@ -1,14 +1,16 @@
 //! The Ably Queue consumer: flags, logs, settings, store, run.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use ably_chat_exporter::aws::{self, Identity};
 use ably_chat_exporter::config::{ConfigError, QueueConfig};
 use ably_chat_exporter::intake::Intake;
-use ably_chat_exporter::logs::init_logs;
-use ably_chat_exporter::queue::{Consumer, Status, check, serve};
+use ably_chat_exporter::logs::{init_logs, wrong_settings};
+use ably_chat_exporter::queue::{Consumer, Options, Refused, Status, check, serve};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 /// Stores what comes through Ably Queues in DynamoDB. Settings are environment variables; README.md
 /// describes them.
@@ -32,8 +34,7 @@ async fn main() -> ExitCode {
     let config = match QueueConfig::from_env(flags.dead_letters) {
         Ok(config) => config,
         Err(ConfigError(mistakes)) => {
-            init_logs(tracing::Level::ERROR);
-            tracing::error!(?mistakes, "not started: wrong settings");
+            wrong_settings(&mistakes);
             return ExitCode::FAILURE;
         }
     };
@@ -43,38 +44,58 @@ async fn main() -> ExitCode {
             tracing::info!("stopped");
             ExitCode::SUCCESS
         }
-        Err(error) => {
+        Err(End::WrongSetting(mistake)) => {
+            wrong_settings(&[mistake]);
+            ExitCode::FAILURE
+        }
+        Err(End::Refused(error)) => {
             tracing::error!(reason = %error, "ended");
             ExitCode::FAILURE
         }
     }
 }
 
-async fn run(mut config: QueueConfig) -> Result<(), Box<dyn std::error::Error>> {
+/// Why the consumer ends by itself.
+enum End {
+    WrongSetting(String),
+    Refused(Refused),
+}
+
+async fn run(mut config: QueueConfig) -> Result<(), End> {
+    let stop = stop_on_signals().map_err(|error| End::WrongSetting(error.to_string()))?;
     let status = Status::new();
-    let address = serve(config.http_address, &status)
-        .await
-        .map_err(|error| format!("HTTP_ADDRESS {}: {error}", config.http_address))?;
+    let address = serve(config.http_address, &status).await.map_err(|error| {
+        End::WrongSetting(format!("HTTP_ADDRESS {}: {error}", config.http_address))
+    })?;
     tracing::info!(%address, "serving /healthz and /metrics");
     let sdk = aws::connect(config.config.platform_roots, Identity::Anywhere).await;
-    config.config.fetch_secrets(&sdk).await?;
-    let consumer = Consumer {
-        intake: Intake::new(config.config, &sdk),
+    config.config.fetch_secrets(&sdk).await.map_err(End::WrongSetting)?;
+    let options = Options {
         address: config.address,
         queues: config.queues,
         prefetch: config.prefetch,
-        status,
+        patience: Options::PATIENCE,
     };
+    let consumer = Consumer::new(Intake::new(config.config, &sdk), options, status);
+    consumer.check_table(&stop).await.map_err(End::WrongSetting)?;
+    consumer.run(&stop).await.map_err(End::Refused)
+}
+
+/// A wish to stop, from the first SIGTERM or Ctrl-C on.
+fn stop_on_signals() -> io::Result<CancellationToken> {
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let shutdown = async move {
+    let stop = CancellationToken::new();
+    let stopping = stop.clone();
+    tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
         tracing::info!("stopping");
-    };
-    Ok(consumer.run(shutdown).await?)
+        stopping.cancel();
+    });
+    Ok(stop)
 }
 
 fn ask() -> ExitCode {
@@ -82,7 +103,11 @@ fn ask() -> ExitCode {
         .map_err(|error| error.to_string())
         .and_then(|address| check(address).map_err(|error| error.to_string()));
     match answer {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(health) => {
+            // What is not for the exit code, such as a failing table, is for whoever reads this.
+            writeln!(io::stdout(), "{health}").ok();
+            ExitCode::SUCCESS
+        }
         Err(reason) => {
             eprintln!("{reason}");
             ExitCode::FAILURE

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -17,6 +17,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::delivery::{Fate, Outcome};
+use crate::store::{Health, Store};
 use crate::time::now;
 
 /// The content type of what `/metrics` answers.
@@ -35,6 +36,10 @@ struct Figures {
     connections: Counter,
     in_flight: Gauge,
     last_delivery: Gauge,
+    last_stored: Gauge,
+    store_failing: Gauge,
+    /// How the store is, is known there.
+    store: OnceLock<Store>,
     deliveries: Counter,
     received: Counter,
     stored: Counter,
@@ -44,13 +49,6 @@ struct Figures {
     parked: Counter,
     rejected: Counter,
     requeued: Counter,
-}
-
-/// What the broker was told of messages.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Told {
-    pub(super) rejected: u64,
-    pub(super) requeued: u64,
 }
 
 impl Status {
@@ -63,6 +61,8 @@ impl Status {
             ("connected", "1 while every queue is being consumed", &figures.connected),
             ("in_flight", "Deliveries being stored", &figures.in_flight),
             ("last_delivery_seconds", "When the last delivery came", &figures.last_delivery),
+            ("last_stored_seconds", "When the table last took a message", &figures.last_stored),
+            ("store_failing", "1 while the table takes no messages", &figures.store_failing),
         ] {
             registry.register(name, help, gauge.clone());
         }
@@ -82,6 +82,12 @@ impl Status {
         }
         figures.registry = registry;
         Self(Arc::new(figures))
+    }
+
+    /// Shows from now on how this store is.
+    pub(super) fn watch(&self, store: &Store) {
+        // A status is of one consumer, which has one store.
+        self.0.store.get_or_init(|| store.clone());
     }
 
     pub(super) fn connected(&self) {
@@ -112,26 +118,41 @@ impl Status {
         }
     }
 
-    pub(super) fn told(&self, told: Told) {
+    pub(super) fn told(&self, rejected: u64, requeued: u64) {
         let figures = &self.0;
         figures.in_flight.set(0);
-        figures.rejected.inc_by(told.rejected);
-        figures.requeued.inc_by(told.requeued);
+        figures.rejected.inc_by(rejected);
+        figures.requeued.inc_by(requeued);
     }
 
+    fn store_health(&self) -> Health {
+        self.0.store.get().map(Store::health).unwrap_or_default()
+    }
+
+    /// Whoever replaces a consumer that is not connected does not mend a table by that: its failure is
+    /// shown, and the status is that of the connection.
     fn health(&self) -> Response {
         let is_connected = self.0.connected.get() == 1;
         let last = self.0.last_delivery.get();
+        let store = self.store_health();
+        let failing = store.failing();
         let body = json!({
             "connected": is_connected,
             "lastDelivery": (last > 0).then_some(last),
+            "lastStored": store.last_written.map(|ms| ms / 1_000),
             "inFlight": self.0.in_flight.get(),
+            "store": if failing.is_some() { "failing" } else { "ok" },
+            "failingSince": failing.map(|(since, _)| since / 1_000),
+            "reason": failing.map(|(_, reason)| reason),
         });
         let status = if is_connected { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
     }
 
     fn metrics(&self) -> Response {
+        let store = self.store_health();
+        self.0.last_stored.set(store.last_written.unwrap_or_default() / 1_000);
+        self.0.store_failing.set(store.failing().is_some().into());
         let mut text = String::new();
         match encode(&mut text, &self.0.registry) {
             Ok(()) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
@@ -155,17 +176,18 @@ pub async fn serve(address: SocketAddr, status: &Status) -> io::Result<SocketAdd
     Ok(address)
 }
 
-/// Asks a running consumer at `address` for `/healthz`: for containers, which have no `curl`.
+/// Asks a running consumer at `address` for `/healthz`: for containers, which have no `curl`. What it
+/// says.
 ///
 /// # Errors
 /// When nobody answers, or it is not connected to its queues; with what it said.
-pub fn check(address: SocketAddr) -> io::Result<()> {
+pub fn check(address: SocketAddr) -> io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, TIME_TO_CHECK)?;
     stream.set_read_timeout(Some(TIME_TO_CHECK))?;
     stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     let is_well = answer.split(' ').nth(1) == Some("200");
-    let body = answer.split("\r\n\r\n").nth(1).unwrap_or_default();
-    if is_well { Ok(()) } else { Err(io::Error::other(body.to_owned())) }
+    let body = answer.split("\r\n\r\n").nth(1).unwrap_or_default().to_owned();
+    if is_well { Ok(body) } else { Err(io::Error::other(body)) }
 }
