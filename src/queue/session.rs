@@ -16,6 +16,7 @@ use crate::logs;
 use crate::queue::broker::{Ended, Queues, Verdict};
 use crate::queue::hand::{Hand, Taken};
 use crate::queue::{Consumer, Options, Pauses, pause, pauses};
+use crate::store::Key;
 use crate::time::now;
 
 /// How long a shutdown waits for the batch that is being stored.
@@ -201,20 +202,22 @@ impl<'a> Session<'a> {
     fn verdicts(&self, outcomes: &[Outcome]) -> Vec<Verdict> {
         let has_failure_queue = self.consumer.intake.failure_queue.is_some();
         let mut held: HashSet<&Key> = HashSet::new();
-        let verdict = |Outcome { fate, report }: &Outcome| {
+        let mut verdicts = Vec::with_capacity(outcomes.len());
+        for Outcome { fate, report } in outcomes {
             // Where it could not be parked, it may be later; without a queue to park it in, never.
             let is_transient = *fate == Fate::Failed
                 && (has_failure_queue || report.error_type() == Some(ErrorType::Retryable));
-            if is_transient || report.ordered_rows.iter().any(|row| held.contains(row)) {
-                held.extend(&report.ordered_rows);
-                return Verdict::Keep;
-            }
-            match fate {
+            let is_held = report.ordered_rows.iter().any(|row| held.contains(row));
+            verdicts.push(match fate {
+                _ if is_transient || is_held => {
+                    held.extend(&report.ordered_rows);
+                    Verdict::Keep
+                }
                 Fate::Done | Fate::Parked => Verdict::Acknowledge,
                 Fate::Failed => Verdict::Reject,
-            }
-        };
-        outcomes.iter().map(verdict).collect()
+            });
+        }
+        verdicts
     }
 
     fn delivery<'b>(&self, Taken { queue, message }: &'b Taken, received_at: i64) -> Delivery<'b> {
