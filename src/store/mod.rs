@@ -19,6 +19,7 @@ mod document;
 mod error;
 mod item;
 mod key;
+mod left;
 mod pace;
 mod page;
 mod plan;
@@ -177,6 +178,13 @@ impl Store {
     /// # Errors
     /// When the table could not be asked, or refused the row.
     pub async fn write(&self, put: Put, deadline: Instant) -> Result<Written, StoreError> {
+        match put.condition {
+            Condition::Older(_) => self.replace_left(put, deadline).await,
+            _ => self.write_one(put, deadline).await,
+        }
+    }
+
+    async fn write_one(&self, put: Put, deadline: Instant) -> Result<Written, StoreError> {
         if Instant::now() >= deadline {
             return Err(StoreError::deadline("dynamodb:PutItem", &self.table));
         }

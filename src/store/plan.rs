@@ -20,7 +20,7 @@ pub struct Put {
 }
 
 impl Put {
-    fn new(key: Key, condition: Condition, item: Item) -> Result<Self, Unstorable> {
+    pub(super) fn new(key: Key, condition: Condition, item: Item) -> Result<Self, Unstorable> {
         let put = Self { key, condition, item };
         match item::size(&put.item) + put.key.pk.len() + put.key.sk.len() + item::KEY_NAME_BYTES {
             bytes if bytes > item::MAX_BYTES => Err(Unstorable::TooLarge(bytes)),

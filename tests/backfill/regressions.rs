@@ -375,10 +375,20 @@ async fn regression_a_row_that_another_setting_left_is_not_left_behind() {
     assert_eq!(with(&REPAIR, &engine, &ably, &setting).await.status, 0);
     assert_eq!(texts().await, ["", ""]);
     assert_eq!(with(&RECONCILE, &engine, &ably, &setting).await.status, 0);
+    // What such a row alone has held, is kept as a version of its own.
+    let latest = Settings { versions: Versions::Latest, ..Settings::default() };
+    let edited = Message::new(4, 1, false, 0);
+    let body = edited.delivered("r", 0).to_string();
+    assert_eq!(send(&ingest(&engine, latest), "d", body.as_bytes()).await.stored, 1);
+    let body = edited.delivered("r", 1).to_string();
+    assert_eq!(send(&live, "d", body.as_bytes()).await.stored, 1);
+    let archive = archive(&store(&engine), "r").await;
+    assert_eq!(archive[&serial(4, 0)].versions.len(), 2);
+    assert_eq!(texts().await, ["", "", "text 4 1"]);
     // A message that is new has no such row.
     let body = Message::new(3, 1, false, 0).delivered("r", 1).to_string();
     assert_eq!(send(&live, "d", body.as_bytes()).await.stored, 1);
-    assert_eq!(rows_of(&engine, "message#").await.len(), 2);
+    assert_eq!(rows_of(&engine, "message#").await.len(), 3);
 }
 
 /// A mistyped room is no complete one.
