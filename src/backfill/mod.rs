@@ -12,7 +12,7 @@ mod stop;
 mod verify;
 mod walk;
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use tokio::sync::Semaphore;
 
@@ -183,8 +183,15 @@ impl Backfill {
         report: &dyn Report,
     ) -> Result<Walked, Failure> {
         let checkpoint = format!("{origin:015}#{}", self.repair.word());
-        let (scope, failures) = (self.scope(), AtomicU64::new(0));
-        let walk = Walk { backfill: self, room, checkpoint, scope, report, failures };
+        let walk = Walk {
+            backfill: self,
+            room,
+            checkpoint,
+            scope: self.scope(),
+            report,
+            failures: AtomicU64::new(0),
+            is_noted: AtomicBool::new(false),
+        };
         walk.run(self.within_retention(window)).await
     }
 

@@ -1,7 +1,7 @@
 //! One room's walk: page after page of Ably's history, compared with the table, mended, counted.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::join;
@@ -18,6 +18,7 @@ use crate::backfill::scope::Scope;
 use crate::backfill::{Backfill, Failure, Repair, Report, Walked};
 use crate::chat::{ChatMessage, RoomName, Serial};
 use crate::rest::{Form, Page, history_query};
+use crate::room_index::RoomIndex;
 use crate::store::{Archived, Document, Put};
 use crate::time::now;
 
@@ -62,6 +63,8 @@ pub(super) struct Walk<'a> {
     pub(super) scope: Scope,
     pub(super) report: &'a dyn Report,
     pub(super) failures: AtomicU64,
+    /// Whether the room was noted in the index of rooms, or would have been.
+    pub(super) is_noted: AtomicBool,
 }
 
 /// Where in the history a walk is. Serials only ever grow; what comes again is known by that.
@@ -324,6 +327,11 @@ impl Walk<'_> {
             tally.write_units += annotations.iter().map(|it| it.put.write_units()).sum::<u64>();
             puts.extend(annotations.into_iter().map(|it| (it.key.0, it.put)));
         }
+        // The room's note is a write too.
+        let has_index = backfill.ingest.room_index.is_some();
+        if has_index && !puts.is_empty() && !self.is_noted.swap(true, Ordering::Relaxed) {
+            tally.write_units += 1;
+        }
         if backfill.is_executed && !puts.is_empty() {
             self.write(puts).await;
             archive = store.archive(self.room, range, true).await?;
@@ -384,11 +392,21 @@ impl Walk<'_> {
         gaps
     }
 
-    /// Writes rows, with the rooms that are walked beside this one in turn.
+    /// Writes rows, with the rooms that are walked beside this one in turn, and notes the room: one
+    /// that lost everything is in no index.
     async fn write(&self, puts: Vec<(Serial, Put)>) {
         let (serials, puts): (Vec<_>, Vec<_>) = puts.into_iter().unzip();
         let _turn = self.backfill.writes.acquire().await;
-        let written = self.backfill.ingest.write(puts, Instant::now() + WRITE_TIME).await;
+        let (ingest, deadline) = (&self.backfill.ingest, Instant::now() + WRITE_TIME);
+        let writes = ingest.write(puts, deadline);
+        let written = match &ingest.room_index {
+            Some(index) => {
+                let room = std::iter::once((self.room.clone(), now()));
+                let mut patience = RoomIndex::PATIENCE;
+                index.note_beside(&ingest.store, room, &mut patience, deadline, writes).await
+            }
+            None => writes.await,
+        };
         for (serial, written) in serials.iter().zip(written) {
             if let Err(error) = written {
                 self.refuse(Some(serial), &error.to_string());

@@ -534,3 +534,20 @@ async fn regression_memory_is_bounded_by_bytes_and_not_by_messages() {
     assert_eq!((ended.status, &ended.summary()["repaired"]), (0, &json!(640)), "{}", ended.errors);
     assert!((1..200_000).contains(&peak), "{peak} KB");
 }
+
+/// A room that lost everything is in no index, until a walk stores something of it.
+#[tokio::test]
+async fn regression_a_walk_notes_the_room_that_it_stores_something_of() {
+    let (engine, ably) = (Engine::start().await, Ably::start().await);
+    Message::new(1, 0, false, 0).publish(&ably, "r");
+    for (args, rooms) in [(&RUN[..3], 0), (&RUN[..], 1), (&REPAIR[..], 1)] {
+        let ran = run(args, &engine, &ably).await;
+        assert!(ran.status < 2, "{}", ran.errors);
+        let listed = end(start(&["rooms"], &engine, &ably, &[])).await;
+        assert_eq!(listed.summary()["rooms"], json!(rooms), "{args:?}");
+    }
+    let off = [("ROOM_INDEX", "off")];
+    let engine = Engine::start().await;
+    assert_eq!(with(&RUN, &engine, &ably, &off).await.status, 0);
+    assert_eq!(end(start(&["rooms"], &engine, &ably, &[])).await.summary()["rooms"], 0);
+}

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::args::{Known, Rooms};
 use crate::output::{Output, Style};
+use crate::walks::check;
 use crate::{Error, Exit};
 
 /// Gathers the rooms to be walked.
@@ -66,6 +67,7 @@ pub(crate) async fn list(known: &Known, style: Style) -> Result<Exit, Error> {
     let config = AblyRestConfig::from_env(false)?.config;
     let sdk = aws::connect(config.platform_roots, Identity::Anywhere).await;
     let store = Ingest::new(config, &sdk).store;
+    check(&store).await?;
     let output = Output::new(style, true);
     let window = Window { from: known.since, until: known.until.unwrap_or_else(time::now) };
     let rooms = days_seen(&store, window).await?;

@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::args::Verify;
 use crate::output::{Output, Style};
 use crate::rooms::named;
+use crate::walks::check;
 use crate::{Error, Exit};
 
 /// How many receipts there are, and how many of them do not hold.
@@ -26,6 +27,7 @@ pub(crate) async fn verify_receipts(flags: Verify, style: Style) -> Result<Exit,
     let config = AblyRestConfig::from_env(false)?.config;
     let sdk = aws::connect(config.platform_roots, Identity::Anywhere).await;
     let store = Ingest::new(config, &sdk).store;
+    check(&store).await?;
     let output = Output::new(style, true);
     let mut count = Count::default();
     let mut of_files: BTreeMap<RoomName, Vec<Receipt>> = BTreeMap::new();

@@ -9,7 +9,7 @@ use ably_chat_exporter::config::AblyRestConfig;
 use ably_chat_exporter::ingest::Ingest;
 use ably_chat_exporter::rest::{AblyRest, ApiKey};
 use ably_chat_exporter::secret::Secret;
-use ably_chat_exporter::store::ReactionClients;
+use ably_chat_exporter::store::{ReactionClients, Store, TableError};
 use ably_chat_exporter::time;
 use futures_util::{StreamExt, stream};
 use tokio::signal::unix::{SignalKind, signal};
@@ -108,12 +108,23 @@ async fn prepare(walk: &Walk, job: Job) -> Result<Backfill, Error> {
     let app = config.config.ably_app_id.as_deref();
     key.check_app(app).map_err(|reason| format!("ABLY_API_KEY: {reason}"))?;
     let rest = AblyRest::new(&key, config.url.as_deref(), Some(walk.pace))?;
-    let mut backfill = Backfill::new(rest, Ingest::new(config.config, &sdk), Stop::new(None));
+    let ingest = Ingest::new(config.config, &sdk);
+    check(&ingest.store).await?;
+    let mut backfill = Backfill::new(rest, ingest, Stop::new(None));
     backfill.repair = job.repair;
     backfill.is_executed = job.is_executed;
     backfill.annotations = job.annotations;
     backfill.is_full = job.is_full;
     Ok(backfill)
+}
+
+/// Stops at a table that nothing can be put into.
+pub(crate) async fn check(store: &Store) -> Result<(), Error> {
+    match store.check().await {
+        Err(TableError::WrongSetting(reason)) => Err(reason.into()),
+        // Not asked for lack of a permission that is needed for nothing else, or not answered now.
+        Ok(()) | Err(TableError::Unknown(_)) => Ok(()),
+    }
 }
 
 async fn walk_room(
