@@ -422,8 +422,8 @@ async fn an_outage_of_the_store_is_waited_out() {
     assert!(status.success());
 }
 
-/// A table of 150 writes a second: one failure used to hand back everything behind it, stored or not,
-/// and to write all of that again took what there was to take.
+/// A table of 150 writes a second: one failure used to hand back everything behind it, stored or
+/// not, and to write all of that again took what there was to take.
 #[tokio::test(flavor = "multi_thread")]
 async fn regression_a_throttling_table_gets_what_it_takes_and_nothing_twice() {
     const MESSAGES: usize = 600;
@@ -655,7 +655,6 @@ async fn regression_memory_is_counted_in_bytes_and_not_in_messages() {
     assert!(memory < 200, "{memory} MB");
     let (status, log) = process.stop().await;
     assert!(status.success(), "{log}");
-    eprintln!("{memory} MB at most\n{log}");
 }
 
 /// SIGTERM in the middle of a batch: what is in flight is stored and acknowledged, the rest stays.
@@ -709,7 +708,8 @@ async fn what_the_broker_refuses_is_said_by_the_setting_to_change() {
 
 /// The settings that a program that does not start names: a list, and not a text of one.
 async fn mistakes(mut command: Command) -> Vec<String> {
-    let output = command.output().await.expect("it runs");
+    let output = tokio::time::timeout(PATIENCE, command.kill_on_drop(true).output());
+    let output = output.await.expect("it ends by itself").expect("it runs");
     assert_eq!(output.status.code(), Some(1));
     let log = String::from_utf8_lossy(&output.stdout);
     let line = log.lines().last().expect("a line");

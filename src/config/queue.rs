@@ -112,8 +112,8 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             .ok()
     }
 
-    /// Key and queues have to be of the app whose events are stored: all others are refused, each as
-    /// permanently wrong.
+    /// Key and queues have to be of the app whose events are stored: all others are refused, each
+    /// as permanently wrong.
     fn same_app(&mut self, app_id: &str, address: Option<&Address>, queues: &[QueueName]) {
         let mut of = |what: String, found: &str| {
             if found != app_id {

@@ -36,7 +36,8 @@ impl Address {
     }
 
     /// Reads a host of Ably's, also as the *AMQP URI* that Ably's dashboard shows:
-    /// `amqps://us-east-1-a-queue.ably.io:5671/shared`. The key is still to come: [`Address::with_key`].
+    /// `amqps://us-east-1-a-queue.ably.io:5671/shared`. The key is still to come:
+    /// [`Address::with_key`].
     ///
     /// # Errors
     /// When it is no host, or holds a key; the error does not quote it.

@@ -1,5 +1,5 @@
-//! One connection to the broker: a channel for each queue, since an acknowledgement covers what came
-//! before it on its channel.
+//! One connection to the broker: a channel for each queue, since an acknowledgement covers what
+//! came before it on its channel.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -103,7 +103,8 @@ impl Queues {
 
     /// Has the broker hand over another number of messages, and gives what has come until then. The
     /// number holds for new consumers only, so that each queue gets one (RabbitMQ docs "Consumer
-    /// Prefetch"); a number for the channel would take effect at once, but not on every kind of queue.
+    /// Prefetch"); a number for the channel would take effect at once, but not on every kind of
+    /// queue.
     pub(super) async fn hand_over(&mut self, prefetch: u16) -> Result<Vec<Taken>, Ended> {
         let mut taken = Vec::new();
         for (index, queue) in self.queues.iter_mut().enumerate() {

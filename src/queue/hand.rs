@@ -1,5 +1,6 @@
-//! The messages in hand, counted in bytes: the broker counts messages only, and one may have as many
-//! bytes as a thousand others. So it is told a number that fits, by the sizes of those that came.
+//! The messages in hand, counted in bytes: the broker counts messages only, and one may have as
+//! many bytes as a thousand others. So it is told a number that fits, by the sizes of those that
+//! came.
 
 use std::collections::VecDeque;
 
@@ -50,7 +51,8 @@ impl Hand {
         Self { waiting, bytes: 0, count: 0, mean: 0, queues, end: None }
     }
 
-    /// Takes what comes. What is not kept goes back to the queue when the session ends, in its order.
+    /// Takes what comes. What is not kept goes back to the queue when the session ends, in its
+    /// order.
     pub(super) fn add(&mut self, arrived: Result<Taken, Ended>) {
         match arrived {
             Err(ended) => self.end = Some(ended),

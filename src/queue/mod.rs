@@ -27,7 +27,8 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// What the broker refuses is tried this often: it may have been a moment's disorder.
 const REFUSALS: u32 = 3;
-/// How often a table that does not answer is asked what it is like, before messages are taken anyway.
+/// How often a table that does not answer is asked what it is like, before messages are taken
+/// anyway.
 const TABLE_CHECKS: usize = 4;
 
 /// Consumes one or more queues.
@@ -73,8 +74,8 @@ impl Consumer {
         Self { intake, options, status }
     }
 
-    /// Consumes until `stop` is cancelled; then finishes what is in flight and returns. Connects again
-    /// after anything that is transient.
+    /// Consumes until `stop` is cancelled; then finishes what is in flight and returns. Connects
+    /// again after anything that is transient.
     ///
     /// # Errors
     /// When the broker has refused the credentials, the virtual host or a queue several times.

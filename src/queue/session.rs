@@ -60,8 +60,8 @@ impl<'a> Session<'a> {
         Ok(queues)
     }
 
-    /// Consumes until the shutdown or an end of the connection. Where something could not be stored,
-    /// the next of `pauses` passes before it goes back.
+    /// Consumes until the shutdown or an end of the connection. Where something could not be
+    /// stored, the next of `pauses` passes before it goes back.
     pub(super) async fn run(mut self, mut queues: Queues, pauses: &mut Pauses) -> Ended {
         let status = &self.consumer.status;
         status.connected();

@@ -129,8 +129,8 @@ impl Status {
         self.0.store.get().map(Store::health).unwrap_or_default()
     }
 
-    /// Whoever replaces a consumer that is not connected does not mend a table by that: its failure is
-    /// shown, and the status is that of the connection.
+    /// Whoever replaces a consumer that is not connected does not mend a table by that: its failure
+    /// is shown, and the status is that of the connection.
     fn health(&self) -> Response {
         let is_connected = self.0.connected.get() == 1;
         let last = self.0.last_delivery.get();
@@ -176,8 +176,8 @@ pub async fn serve(address: SocketAddr, status: &Status) -> io::Result<SocketAdd
     Ok(address)
 }
 
-/// Asks a running consumer at `address` for `/healthz`: for containers, which have no `curl`. What it
-/// says.
+/// Asks a running consumer at `address` for `/healthz`: for containers, which have no `curl`. What
+/// it says.
 ///
 /// # Errors
 /// When nobody answers, or it is not connected to its queues; with what it said.

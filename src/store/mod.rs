@@ -141,9 +141,9 @@ impl Store {
         Self { client, notes: OnceLock::new(), table: table.into(), settings, paced: None }
     }
 
-    /// A store that writes at the pace of the table, for whoever has time: [`Store::write`] then tries
-    /// again what is transient until its deadline, whatever the SDK's quota of retries, and begins no
-    /// more writes than the table takes. Clones share the pace.
+    /// A store that writes at the pace of the table, for whoever has time: [`Store::write`] then
+    /// tries again what is transient until its deadline, whatever the SDK's quota of retries, and
+    /// begins no more writes than the table takes. Clones share the pace.
     #[must_use]
     pub fn paced(mut self) -> Self {
         let config = self.client.config().to_builder().retry_config(RetryConfig::disabled());

@@ -1,5 +1,5 @@
-//! Writes at the pace of the table, for whoever has time: a write that DynamoDB does not take yet is
-//! tried again, and no more of them begin than DynamoDB takes.
+//! Writes at the pace of the table, for whoever has time: a write that DynamoDB does not take yet
+//! is tried again, and no more of them begin than DynamoDB takes.
 //!
 //! Writes begin one interval after the other. Each failure makes the interval longer, each success
 //! shorter, and more so the longer a run of successes is. So somewhat more is tried than the table
@@ -43,8 +43,11 @@ pub(super) struct Pace {
 struct State {
     interval: Duration,
     next: Instant,
-    /// When the interval changed. What began before says nothing about it.
+    /// When the interval changed. A success that began before says nothing about it.
     changed: Instant,
+    /// When it became longer. A failure that began before says nothing about it: of those that
+    /// begin together, one counts, and also where the first of them succeed.
+    slowed: Instant,
     successes: i32,
     health: Health,
 }
@@ -59,7 +62,8 @@ pub struct Health {
 }
 
 impl Health {
-    /// Since when the table has been failing, and why; `None` while it takes writes, however slowly.
+    /// Since when the table has been failing, and why; `None` while it takes writes, however
+    /// slowly.
     #[must_use]
     pub fn failing(&self) -> Option<(i64, &str)> {
         let (since, reason) = self.failing.as_ref()?;
@@ -74,6 +78,7 @@ impl Pace {
             interval: Duration::ZERO,
             next: now,
             changed: now,
+            slowed: now,
             successes: 0,
             health: Health::default(),
         };
@@ -92,8 +97,8 @@ impl Pace {
         self.end.send_replace(Some(end));
     }
 
-    /// Attempts until one succeeds or fails permanently, or `deadline` or the end has come; `late` is
-    /// the error if none of them was answered.
+    /// Attempts until one succeeds or fails permanently, or `deadline` or the end has come; `late`
+    /// is the error if none of them was answered.
     pub(super) async fn write<F: Future<Output = Result<Written, StoreError>>>(
         &self,
         deadline: Instant,
@@ -149,9 +154,10 @@ impl Pace {
             none => *none = Some((now(), reason)),
         }
         state.successes = 0;
-        if begun > state.changed {
+        if begun >= state.slowed {
             let interval = state.interval.max(SHORTEST).mul_f64(SLOWER).min(LONGEST);
             state.change(interval);
+            state.slowed = state.changed;
         }
     }
 
@@ -161,7 +167,7 @@ impl Pace {
         if is_written {
             state.health = Health { last_written: Some(now()), failing: None };
         }
-        if begun > state.changed && !state.interval.is_zero() {
+        if begun >= state.changed && !state.interval.is_zero() {
             state.successes = state.successes.saturating_add(1);
             let interval = state.interval.mul_f64(FASTER.powi(state.successes));
             state.change(if interval < SHORTEST { Duration::ZERO } else { interval });

@@ -29,7 +29,8 @@ pub enum TableError {
 const TIME_TO_ANSWER: Duration = Duration::from_secs(10);
 /// The IAM action.
 const ACTION: &str = "dynamodb:DescribeTable";
-/// Codes of "not now" that come with a 4xx status (Amazon DynamoDB Developer Guide, "Error handling").
+/// Codes of "not now" that come with a 4xx status (Amazon DynamoDB Developer Guide, "Error
+/// handling").
 const THROTTLED: [&str; 5] = [
     "ThrottlingException",
     "Throttling",
@@ -105,7 +106,8 @@ impl Store {
     }
 }
 
-/// Whether nothing gave credentials at all. A source of credentials that fails may do so for a moment.
+/// Whether nothing gave credentials at all. A source of credentials that fails may do so for a
+/// moment.
 fn has_no_credentials<E: Error + 'static>(error: &SdkError<E>) -> bool {
     let mut cause = error.source();
     while let Some(error) = cause {
