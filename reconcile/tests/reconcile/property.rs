@@ -13,8 +13,8 @@ const CHANNELS: [&str; 2] = ["[meta]log", "[meta]stats:minute"];
 /// What happens before a look.
 #[derive(Clone, Debug)]
 struct Step {
-    /// What is said: on which channel.
-    said: Option<usize>,
+    /// What is said: on which channel, and how many ms late it comes into the history.
+    said: Option<(usize, i64)>,
     /// Channels that are refused.
     refused: [bool; 2],
     /// Whether the work queue is down.
@@ -34,7 +34,8 @@ struct Case {
 fn case() -> impl Strategy<Value = Case> {
     let noted = prop_oneof![Just(0), Just(3), Just(29), Just(35)];
     let noted = proptest::collection::vec(noted, 0..4);
-    let said = proptest::option::of(0..2_usize);
+    let lag = prop_oneof![Just(0), 0..100_000_i64];
+    let said = proptest::option::of((0..2_usize, lag));
     let step = (said, any::<[bool; 2]>(), proptest::bool::weighted(0.2));
     let step =
         step.prop_map(|(said, refused, is_queue_down)| Step { said, refused, is_queue_down });
@@ -66,8 +67,8 @@ async fn run(case: &Case) {
     }
     let mut said = Vec::new();
     for (number, step) in case.steps.iter().enumerate() {
-        if let Some(channel) = step.said {
-            let at = world.now + i64::try_from(number).expect("a small number");
+        if let Some((channel, lag)) = step.said {
+            let at = world.now + i64::try_from(number).expect("a small number") - lag;
             let message =
                 json!({"id": number.to_string(), "timestamp": at, "data": {"code": 42925}});
             world.ably.say(CHANNELS[channel], message);
