@@ -13,7 +13,7 @@ use regex_lite::Regex;
 use serde::{Serialize, Serializer};
 use tokio::time::Instant;
 
-use crate::ably::{Decoder, Entry, Outcome, Skip};
+use crate::ably::{Body, Decoder, Entry, Outcome, PayloadError, Skip};
 use crate::chat::{ChatEvent, RoomName, Serial};
 use crate::config::{Config, Switch};
 use crate::logs::short;
@@ -327,13 +327,17 @@ impl<'a> Run<'a> {
         if Instant::now() >= self.deadline {
             return self.report().not_begun();
         }
-        let entries = match self.ingest.decoder.decode(record.body) {
+        let unreadable = |error: PayloadError| {
+            let is_wrong_rule = error.is_wrong_rule();
+            Report { is_wrong_rule, ..Report::unreadable(&error) }
+        };
+        let body = match Body::read(record.body) {
+            Ok(body) => body,
+            Err(error) => return *self.report() = unreadable(error),
+        };
+        let entries = match self.ingest.decoder.entries(&body) {
             Ok(entries) => entries,
-            Err(error) => {
-                let report = Report::unreadable(&error);
-                *self.report() = Report { is_wrong_rule: error.is_wrong_rule(), ..report };
-                return;
-            }
+            Err(error) => return *self.report() = unreadable(error),
         };
         for entry in entries {
             if self.batch.is_full() {

@@ -17,6 +17,8 @@ use crate::chat::{RoomName, Serial};
 use crate::delivery::{Delivery, Fate, Outcome};
 use crate::ingest::{ErrorType, Failure, Report};
 
+const KEPT_ASIDE: &str = "members are not of the type that Ably documents: they are stored with \
+    defaults, and what they held is kept aside";
 /// Lines about failures for one batch of records: writing them takes some of the time to answer.
 const MOST_LINES: usize = 1_000;
 
@@ -167,10 +169,28 @@ fn kept_aside(request_id: &str, deliveries: &[&Delivery<'_>], outcomes: &[Outcom
             message.serial = serial,
             members = members.join(" "),
             messages,
-            "stored with defaults: members are not of the type that Ably documents; what they \
-             held is kept aside"
+            "{KEPT_ASIDE}"
         );
     }
+}
+
+/// Logs members that are kept aside on a page of history: a set of them, with the number of messages
+/// and the first of them.
+#[cfg(feature = "reconcile")]
+pub(crate) fn kept_aside_of_history(
+    room: &RoomName,
+    serial: &Serial,
+    members: &[&str],
+    messages: u64,
+) {
+    let (room, serial) = names(Some(room), Some(serial));
+    warn!(
+        ably.room = room,
+        message.serial = serial,
+        members = members.join(" "),
+        messages,
+        "{KEPT_ASIDE}"
+    );
 }
 
 fn encoding_lost(request_id: &str, deliveries: &[&Delivery<'_>], outcomes: &[Outcome]) {

@@ -116,7 +116,7 @@ impl Decoder {
     pub fn entries<'a>(
         &'a self,
         body: &'a Body<'_>,
-    ) -> Result<Box<dyn Iterator<Item = Entry> + 'a>, PayloadError> {
+    ) -> Result<Box<dyn Iterator<Item = Entry> + Send + 'a>, PayloadError> {
         let body: &RawValue = serde_json::from_slice(body.json())
             .map_err(|error| PayloadError::NotJson(error.to_string()))?;
         let not_an_object = || PayloadError::NotAnObject(json::kind(body).with_article());
@@ -248,7 +248,7 @@ impl<'a> Events<'a> {
         self,
         decoder: &'a Decoder,
         fault: Option<Mistyped>,
-    ) -> Result<Box<dyn Iterator<Item = Entry> + 'a>, PayloadError> {
+    ) -> Result<Box<dyn Iterator<Item = Entry> + Send + 'a>, PayloadError> {
         let Some(messages) = self.messages else { return self.without_messages() };
         let messages = self.within(|path| json::array(messages, &path.member("messages")))?;
         let common = match (fault, self.room()) {
@@ -288,7 +288,7 @@ impl<'a> Events<'a> {
         Ok(room::of_channel(&channel))
     }
 
-    fn without_messages(self) -> Result<Box<dyn Iterator<Item = Entry> + 'a>, PayloadError> {
+    fn without_messages(self) -> Result<Box<dyn Iterator<Item = Entry> + Send + 'a>, PayloadError> {
         let skips =
             |skip, count| Box::new((0..count).map(move |_| Entry::new(Outcome::Skip(skip))));
         if let Some(presence) = self.presence {

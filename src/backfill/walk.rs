@@ -17,6 +17,7 @@ use crate::backfill::receipt::{PageReceipt, Receipt, Tally, Window, digest};
 use crate::backfill::scope::Scope;
 use crate::backfill::{Backfill, Failure, Repair, Report, Walked};
 use crate::chat::{ChatMessage, RoomName, Serial};
+use crate::logs;
 use crate::rest::{Form, Page, history_query};
 use crate::room_index::RoomIndex;
 use crate::store::{Archived, Document, Put};
@@ -282,6 +283,7 @@ impl Walk<'_> {
     /// The messages of a page, in the order of their serials, each once.
     fn read_page(&self, page: &mut Page) -> Vec<Listed> {
         let mut listed = Vec::with_capacity(page.items.len());
+        let mut odd: BTreeMap<Vec<&str>, (Serial, u64)> = BTreeMap::new();
         for item in std::mem::take(&mut page.items) {
             let read = match page.form {
                 Form::Chat => ably::chat_message(&item, self.room).map(Some),
@@ -291,11 +293,21 @@ impl Walk<'_> {
                 }
             };
             match read {
-                Ok(Some(fetched)) => listed.push(Listed { fetched, bytes: item.get().len() }),
+                Ok(Some(mut fetched)) => {
+                    if !fetched.odd.is_empty() {
+                        let members = std::mem::take(&mut fetched.odd);
+                        let first = || (fetched.message.serial.clone(), 0);
+                        odd.entry(members).or_insert_with(first).1 += 1;
+                    }
+                    listed.push(Listed { fetched, bytes: item.get().len() });
+                }
                 // Other messages may be on a channel, as they may come live.
                 Ok(None) => {}
                 Err(error) => self.refuse(serial_of(&item).as_ref(), &error.to_string()),
             }
+        }
+        for (members, (serial, messages)) in &odd {
+            logs::kept_aside_of_history(self.room, serial, members, *messages);
         }
         listed.sort_by(|one, other| one.message().serial.cmp(&other.message().serial));
         listed.dedup_by(|one, other| one.message().serial == other.message().serial);
