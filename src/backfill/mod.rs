@@ -120,23 +120,26 @@ pub struct Failure {
     pub reason: String,
     /// Whether other rooms would fail by it too.
     pub is_fatal: bool,
+    /// Whether no room of Ably's can have that name.
+    pub is_of_name: bool,
 }
 
 impl Failure {
     fn of(reason: &str) -> Self {
-        Self { reason: reason.into(), is_fatal: false }
+        Self { reason: reason.into(), is_fatal: false, is_of_name: false }
     }
 }
 
 impl From<RestError> for Failure {
     fn from(error: RestError) -> Self {
-        Self { reason: error.to_string(), is_fatal: error.is_of_key() }
+        let (is_fatal, is_of_name) = (error.is_of_key(), error.is_of_name());
+        Self { reason: error.to_string(), is_fatal, is_of_name }
     }
 }
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self { reason: error.to_string(), is_fatal: false }
+        Self::of(&error.to_string())
     }
 }
 

@@ -88,11 +88,13 @@ pub(super) struct Refusal {
     pub(super) reason: Cow<'static, str>,
     /// For the sender, who may be anybody.
     message: &'static str,
+    /// Whether it is authenticated, and its rule is wrong.
+    is_of_rule: bool,
 }
 
 impl Refusal {
     fn unauthorized(reason: &'static str) -> Self {
-        Self { status: 401, reason: reason.into(), message: "not authenticated" }
+        Self::new(401, "not authenticated").because(reason)
     }
 
     fn other_app(signer: &str, expected: &str) -> Self {
@@ -102,16 +104,22 @@ impl Refusal {
              WEBHOOK_KEYS"
         );
         let message = "signed by a key of another Ably app than the one that is exported here";
-        Self { status: 400, reason: reason.into(), message }
+        Self { is_of_rule: true, ..Self::new(400, message).because(reason) }
     }
 
     fn new(status: u16, message: &'static str) -> Self {
-        Self { status, reason: message.into(), message }
+        Self { status, reason: message.into(), message, is_of_rule: false }
+    }
+
+    fn because(self, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { reason: reason.into(), ..self }
     }
 
     /// What the metric `Refused` calls it. `rule` is another: a rule that is authenticated and wrong.
     pub(super) fn kind(&self) -> &'static str {
         match self.status {
+            // Whoever signed it has a key of ours: the rule is, and it is wrong.
+            _ if self.is_of_rule => "rule",
             401 => "authentication",
             405 => "method",
             503 => "secret",
@@ -130,10 +138,9 @@ impl WebhookAuth {
         body: &[u8],
         app_id: Option<&str>,
     ) -> Result<(), Refusal> {
-        let unreadable = |reason: String| Refusal {
-            status: 503,
-            reason: reason.into(),
-            message: "the secret that authenticates webhooks cannot be read",
+        let unreadable = |reason: String| {
+            let message = "the secret that authenticates webhooks cannot be read";
+            Refusal::new(503, message).because(reason)
         };
         let key_name = request.header(KEY_HEADER).unwrap_or_default();
         match (request.header(SIGNATURE_HEADER), request.header(TOKEN_HEADER)) {

@@ -6,8 +6,8 @@ mod event;
 mod signs;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -32,8 +32,6 @@ use event::{Event, Task, Work, WorkRecord};
 
 /// What is said in the last minute may not be in Ably's history yet.
 const LAST_MINUTE: i64 = 60_000;
-/// How far back the first walk of a room looks that has no receipt yet, in ms: a day.
-const FIRST_WALK: i64 = MS_PER_DAY;
 /// The frequent look takes rooms that were noted in so many days: an outage of a day hides none.
 /// All that Ably may have something of would be too dear four times an hour; they have their turn
 /// each day.
@@ -57,6 +55,8 @@ pub struct Function {
     url: Option<String>,
     pace: f64,
     history_days: u16,
+    /// Rooms that Ably cannot be asked for.
+    refused_names: Mutex<BTreeSet<RoomName>>,
     ingest: Ingest,
     queue: SqsQueue,
     metrics: Metrics,
@@ -105,6 +105,7 @@ impl Function {
             url: config.url,
             pace: config.pace.unwrap_or(PACE),
             history_days: config.history_days,
+            refused_names: Mutex::default(),
             ingest: Ingest::new(config.config, sdk),
             queue: SqsQueue::new(queue, sdk.clone()),
             metrics: Metrics::default(),
@@ -290,12 +291,14 @@ impl Function {
         backfill.repair = Repair::Missing;
         backfill.is_executed = true;
         backfill.leaves_empty_receipts = false;
+        // A room without a receipt is compared as far back as Ably has it.
+        let days_back = |days: u16| until - i64::from(days) * MS_PER_DAY;
         let from = match work.from {
             Some(from) => from,
             None => {
                 let covered = backfill.covered_until(&work.room, None).await;
-                let covered = covered.map_err(|it| it.to_string())?.unwrap_or(until - FIRST_WALK);
-                let days_back = |days| until - i64::from(days) * MS_PER_DAY;
+                let covered =
+                    covered.map_err(|it| it.to_string())?.unwrap_or(days_back(self.history_days));
                 work.days.map_or(covered, |days| covered.min(days_back(days)))
             }
         };
@@ -305,7 +308,14 @@ impl Function {
         }
         let log = Arc::new(Log::default());
         let walked = backfill.walk(&work.room, (window, from), &*log).await;
-        let walked = walked.map_err(|failure| failure.reason)?;
+        let walked = match walked {
+            // It stays so, whatever is tried: no reason for an alarm at each look.
+            Err(failure) if failure.is_of_name => {
+                self.name_refused(&work.room, &failure.reason);
+                return Ok(Walked::default());
+            }
+            walked => walked.map_err(|failure| failure.reason)?,
+        };
         let Walked { tally, is_stopped, .. } = &walked;
         tracing::info!(
             ably.room = short(&work.room.0),
@@ -328,6 +338,14 @@ impl Function {
             sent.map_err(|error| error.to_string())?;
         }
         Ok(walked)
+    }
+
+    /// Says once of each room that Ably cannot be asked for it.
+    fn name_refused(&self, room: &RoomName, reason: &str) {
+        let mut refused = self.refused_names.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.insert(room.clone()) {
+            tracing::warn!(ably.room = short(&room.0), reason, "no room of Ably's has this name");
+        }
     }
 
     /// Puts work back whose end, in so many ms, is not in Ably's history yet: SQS holds a message

@@ -143,6 +143,12 @@ impl RestError {
         is_rate_limit(self.status, self.code)
     }
 
+    /// Whether no channel or room can have the name that was asked for (Ably error registry).
+    #[must_use]
+    pub fn is_of_name(&self) -> bool {
+        matches!(self.code, Some(40_010 | 102_000))
+    }
+
     /// Whether the key may not do this; it may do other things.
     #[must_use]
     pub fn lacks_capability(&self) -> bool {

@@ -391,6 +391,12 @@ fn query(uri: &Uri) -> BTreeMap<String, String> {
     pairs.map(|(name, value)| (decoded(name), decoded(value))).collect()
 }
 
+/// Whether a channel can have that name: it neither begins so, nor holds line breaks (Ably docs,
+/// "Channels").
+fn is_name(room: &str) -> bool {
+    !room.starts_with(['[', ':']) && !room.contains('\n')
+}
+
 fn route(
     shared: &Shared,
     path: &[&str],
@@ -399,6 +405,7 @@ fn route(
 ) -> Response {
     let mut data = lock(&shared.data);
     match path {
+        ["chat", "v4", "rooms", room, ..] if !is_name(room) => error(400, 40_010, "invalid name"),
         ["chat", "v4", "rooms", room, ..] if data.forbidden.contains(*room) => {
             error(401, 40_160, "action not permitted")
         }

@@ -215,3 +215,17 @@ async fn a_cipher_key_that_cannot_be_read_stops_the_start() {
     assert!(!status.success() && log.contains("not started"), "{log}");
     assert!(log.contains(&format!("secretsmanager:GetSecretValue on {arn}")), "{log}");
 }
+
+/// Whatever a forged delivery calls a room: that Ably has none of that name is said once, and fails no
+/// look.
+#[tokio::test]
+async fn regression_a_name_that_no_room_can_have_is_no_alarm_for_ever() {
+    let world = World::start(&[]).await;
+    let done = Answer::Response(json!({"batchItemFailures": []}));
+    for _ in 0..2 {
+        assert_eq!(world.hand_out(&json!({"room": "a\nb"}), TIMEOUT).await, done);
+    }
+    let log = world.function.kill().await;
+    assert_eq!(log.matches("no room of Ably's has this name").count(), 1, "{log}");
+    assert!(log.contains("40010") && !log.contains("room not reconciled"), "{log}");
+}
