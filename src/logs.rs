@@ -174,8 +174,8 @@ fn kept_aside(request_id: &str, deliveries: &[&Delivery<'_>], outcomes: &[Outcom
     }
 }
 
-/// Logs members that are kept aside on a page of history: a set of them, with the number of messages
-/// and the first of them.
+/// Logs members that are kept aside on a page of history: a set of them, with the number of
+/// messages and the first of them.
 #[cfg(feature = "reconcile")]
 pub(crate) fn kept_aside_of_history(
     room: &RoomName,

@@ -113,8 +113,8 @@ async fn publish_and_deliver(case: &Case, engine: &Engine, ably: &Ably) -> Vec<M
     messages
 }
 
-/// Walks that die wherever they are, under other settings, while lists of versions lag; and rows that
-/// go afterwards.
+/// Walks that die wherever they are, under other settings, while lists of versions lag; and rows
+/// that go afterwards.
 async fn trouble(case: &Case, engine: &Engine, ably: &Ably, messages: &[Message]) {
     // Lists show a message's first versions only, and none of those that came last.
     let lagging = messages.iter().zip(case.listed.iter().cycle().enumerate());

@@ -27,7 +27,8 @@ fn dimensions(line: &Value, metric: &str) -> Vec<Value> {
     of_metric.flat_map(|directive| directive["Dimensions"].as_array().cloned()).flatten().collect()
 }
 
-/// The invocation succeeds, and the queue's own metric of age forgets what was received three times.
+/// The invocation succeeds, and the queue's own metric of age forgets what was received three
+/// times.
 #[tokio::test]
 async fn regression_records_of_a_queue_that_the_table_refuses_are_counted() {
     let engine = Engine::start().await;
@@ -111,7 +112,8 @@ async fn regression_a_log_level_above_info_leaves_the_metrics() {
     assert!(!log.contains("\"INFO\""), "set in Lambda's own way, without the stack: {log}");
 }
 
-/// What README lists, and counts in the table of costs, is what a stack without further deliveries has.
+/// What README lists, and counts in the table of costs, is what a stack without further deliveries
+/// has.
 #[tokio::test]
 async fn readme_lists_and_counts_metrics_and_alarms() {
     let engine = Engine::start().await;

@@ -78,7 +78,8 @@ fn every_parameter_is_used_and_in_one_group_of_the_form() {
 }
 
 /// Metrics of AWS's own, and the one dimension they are looked at by: "Types of metrics for Lambda
-/// functions" in the Lambda Developer Guide, "Available CloudWatch metrics for Amazon SQS" in SQS's.
+/// functions" in the Lambda Developer Guide, "Available CloudWatch metrics for Amazon SQS" in
+/// SQS's.
 const OF_AWS: [(&str, &str, &str); 8] = [
     ("AWS/Lambda", "Errors", "FunctionName"),
     ("AWS/Lambda", "Throttles", "FunctionName"),
@@ -132,8 +133,8 @@ fn every_alarm_looks_at_a_metric_that_is_written_of_something_that_is_there() {
     }
 }
 
-/// Queue and stream may hold what is not in the table yet; a `DeletionPolicy` counts when a condition
-/// turns false, too (CloudFormation, "DeletionPolicy attribute").
+/// Queue and stream may hold what is not in the table yet; a `DeletionPolicy` counts when a
+/// condition turns false, too (CloudFormation, "DeletionPolicy attribute").
 #[test]
 fn regression_what_holds_messages_outlives_the_parameter_that_made_it() {
     let template = Template::default();
@@ -149,7 +150,8 @@ fn regression_what_holds_messages_outlives_the_parameter_that_made_it() {
     }
 }
 
-/// On a standard queue the end of a message's life counts from its first sending, wherever it is moved.
+/// On a standard queue the end of a message's life counts from its first sending, wherever it is
+/// moved.
 #[test]
 fn regression_what_goes_on_to_the_failure_queue_late_stays_there_for_ten_days() {
     let template = Template::default();

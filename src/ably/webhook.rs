@@ -38,8 +38,8 @@ impl WebhookKeys {
         }
     }
 
-    /// The app of the key that signed `body` with `signature` (the header `X-Ably-Signature`), if it
-    /// is the one that `key_name` (`X-Ably-Key`) names. Ably's documents call the name a key id;
+    /// The app of the key that signed `body` with `signature` (the header `X-Ably-Signature`), if
+    /// it is the one that `key_name` (`X-Ably-Key`) names. Ably's documents call the name a key id;
     /// deployed verifiers show `APPID.KEYID` as well as `KEYID`: both are taken.
     #[must_use]
     pub fn app_of_signer(&self, key_name: &str, signature: &str, body: &[u8]) -> Option<&str> {

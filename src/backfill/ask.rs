@@ -1,5 +1,5 @@
-//! What Ably is asked about the messages of a chunk, beyond their page of history: versions that the
-//! history does not list, and individual reactions.
+//! What Ably is asked about the messages of a chunk, beyond their page of history: versions that
+//! the history does not list, and individual reactions.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -68,8 +68,8 @@ impl Walk<'_> {
         self.backfill.ingest.store.settings().versions != Versions::Latest
     }
 
-    /// All versions of those messages that have more than one, where the table does not know already
-    /// that it has them all.
+    /// All versions of those messages that have more than one, where the table does not know
+    /// already that it has them all.
     async fn histories(
         &self,
         chunk: &[Listed],

@@ -18,8 +18,8 @@ use crate::store::{
 /// Ably's history may be so far behind what it delivers, in ms: what a read shows counts as of then, and
 /// rows that arrived later are not compared with it.
 pub(super) const LAG: i64 = 10_000;
-/// What is older than that, in ms, has been in Ably's history for good: its lag, and twice the difference
-/// of clocks that a walk puts up with.
+/// What is older than that, in ms, has been in Ably's history for good: its lag, and twice the
+/// difference of clocks that a walk puts up with.
 pub(super) const SETTLED_AFTER: i64 = 60_000;
 
 /// What is wrong with one message in the table.
@@ -75,7 +75,8 @@ pub(super) struct Compared {
     pub findings: Vec<Finding>,
     /// What mends it.
     pub puts: Vec<Put>,
-    /// The latest version: once the puts are written, the versions can be noted on its row as settled.
+    /// The latest version: once the puts are written, the versions can be noted on its row as
+    /// settled.
     pub settles: Option<Serial>,
 }
 

@@ -66,7 +66,8 @@ pub struct Backfill {
     pub is_executed: bool,
     /// Whether individual reactions are fetched too.
     pub annotations: bool,
-    /// Whether every version is asked for, also of messages whose versions were found complete before.
+    /// Whether every version is asked for, also of messages whose versions were found complete
+    /// before.
     pub is_full: bool,
     /// Whether a window without messages gets a receipt as well.
     pub leaves_empty_receipts: bool,

@@ -118,13 +118,14 @@ pub struct Receipt {
     /// What was seen, found, missing and repaired.
     #[serde(flatten)]
     pub tally: Tally,
-    /// SHA-256 over all that the receipt says: its JSON, in the order of these members, without this
-    /// one.
+    /// SHA-256 over all that the receipt says: its JSON, in the order of these members, without
+    /// this one.
     #[serde(default)]
     pub sha256: String,
     /// The version of this program.
     pub tool: String,
-    /// When the walk began: ms since the epoch. Pages of one that was resumed may be of any time since.
+    /// When the walk began: ms since the epoch. Pages of one that was resumed may be of any time
+    /// since.
     pub started_at: i64,
     /// When it ended.
     pub finished_at: i64,
@@ -171,8 +172,8 @@ impl Receipt {
         self.is_genuine() && self.is_complete() && self.scope.includes(wanted)
     }
 
-    /// Whether all that an earlier receipt saw on a page, this one has seen again and found complete.
-    /// What Ably no longer keeps, no later receipt can see.
+    /// Whether all that an earlier receipt saw on a page, this one has seen again and found
+    /// complete. What Ably no longer keeps, no later receipt can see.
     #[must_use]
     pub fn supersedes(&self, earlier: &Self, page: &PageReceipt) -> bool {
         let (Some(first), Some(last)) = (self.pages.first(), self.pages.last()) else {
@@ -205,8 +206,8 @@ pub async fn receipts(
     store.documents(room, Document::Receipt, (Direction::OldestFirst, None)).await
 }
 
-/// How far receipts that count cover time without a gap: from `from` on; if that is `None`, from where
-/// the first of them begins. `None` if that is nowhere.
+/// How far receipts that count cover time without a gap: from `from` on; if that is `None`, from
+/// where the first of them begins. `None` if that is nowhere.
 #[must_use]
 pub(super) fn covered_until(
     receipts: &[Receipt],

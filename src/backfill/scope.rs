@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::{ReactionClients, Reactions, Settings, Versions};
 
-/// What a walk looked at, or is to look at. `ROOM_FILTER` is no part of it: it takes or leaves whole
-/// rooms, and a room that is left has no receipt.
+/// What a walk looked at, or is to look at. `ROOM_FILTER` is no part of it: it takes or leaves
+/// whole rooms, and a room that is left has no receipt.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Scope {

@@ -16,8 +16,8 @@ pub struct Verified {
     pub superseded: usize,
 }
 
-/// Verifies receipts of one room. A page that a later complete receipt has seen again is not checked:
-/// what has changed since was found by that walk.
+/// Verifies receipts of one room. A page that a later complete receipt has seen again is not
+/// checked: what has changed since was found by that walk.
 ///
 /// # Errors
 /// When the table could not be read.

@@ -193,14 +193,15 @@ impl Walk<'_> {
         self.report.failed(self.room, serial, reason);
     }
 
-    /// Whether to stop: at once if somebody wishes it; for want of time only once a chunk is done, so
-    /// that a walk that is resumed again and again still comes to its end.
+    /// Whether to stop: at once if somebody wishes it; for want of time only once a chunk is done,
+    /// so that a walk that is resumed again and again still comes to its end.
     fn is_to_stop(&self, has_come_further: bool) -> bool {
         let stop = &self.backfill.stop;
         stop.is_wished() || stop.is_due() && has_come_further
     }
 
-    /// What is asked for; `None` if the walk is to stop first. Requests may take minutes of retries.
+    /// What is asked for; `None` if the walk is to stop first. Requests may take minutes of
+    /// retries.
     pub(super) async fn unless_stopped<T>(
         &self,
         has_come_further: bool,

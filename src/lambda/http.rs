@@ -115,7 +115,8 @@ impl Refusal {
         Self { reason: reason.into(), ..self }
     }
 
-    /// What the metric `Refused` calls it. `rule` is another: a rule that is authenticated and wrong.
+    /// What the metric `Refused` calls it. `rule` is another: a rule that is authenticated and
+    /// wrong.
     pub(super) fn kind(&self) -> &'static str {
         match self.status {
             // Whoever signed it has a key of ours: the rule is, and it is wrong.

@@ -190,9 +190,9 @@ fn whole(outcomes: Vec<Outcome>) -> Result<Report, Failed> {
     if has_failed { Err(Failed::new(report)) } else { Ok(report) }
 }
 
-/// How long the writes of an event of `bytes` bytes may take until `deadline`, in ms since the epoch
-/// as `now` is. Emulators of the Runtime API give deadlines of 1970 or none: whoever answers so waits
-/// as long as Lambda ever does.
+/// How long the writes of an event of `bytes` bytes may take until `deadline`, in ms since the
+/// epoch as `now` is. Emulators of the Runtime API give deadlines of 1970 or none: whoever answers
+/// so waits as long as Lambda ever does.
 fn time_to_write(deadline: u64, now: i64, bytes: usize) -> Duration {
     let to_answer = TIME_TO_ANSWER + TIME_TO_ANSWER_A_MB.mul_f64(bytes as f64 / 1e6);
     time_left(deadline, now).map_or(LONGEST_INVOCATION, |left| left.saturating_sub(to_answer))

@@ -32,7 +32,7 @@ use event::{Event, Task, Work, WorkRecord};
 
 /// What is said in the last minute may not be in Ably's history yet.
 const LAST_MINUTE: i64 = 60_000;
-/// The frequent look takes rooms that were noted in so many days: an outage of a day hides none.
+/// The frequent look takes rooms that were noted in the last days: an outage of a day hides none.
 /// All that Ably may have something of would be too dear four times an hour; they have their turn
 /// each day.
 const RECENT_DAYS: u16 = 2;
@@ -161,7 +161,7 @@ impl Function {
         AblyRest::new(&key, self.url.as_deref(), Some(self.pace))
     }
 
-    /// Puts rooms into the queue: those of the last days, or for a look of so many days, all of
+    /// Puts rooms into the queue: those of the last days, or for a look back over days, all of
     /// them.
     async fn rooms(&self, days: Option<u16>, call: &Call<'_>) -> Result<Answer, String> {
         let rest = self.client().await?;
@@ -176,7 +176,7 @@ impl Function {
         Ok(Answer::Done(json!({"rooms": rooms})))
     }
 
-    /// The rooms that were noted in so many days, and those active at Ably now.
+    /// The rooms that were noted in the last `days`, and those active at Ably now.
     async fn known_rooms(
         &self,
         rest: &AblyRest,
@@ -348,7 +348,7 @@ impl Function {
         }
     }
 
-    /// Puts work back whose end, in so many ms, is not in Ably's history yet: SQS holds a message
+    /// Puts work back whose end, in `ms`, is not in Ably's history yet: SQS holds a message
     /// back for a quarter of an hour at most.
     async fn postpone(&self, work: &Work, ms: i64, deadline: Instant) -> Result<(), String> {
         let wait = Duration::from_millis(u64::try_from(ms).unwrap_or(0)) + Duration::from_secs(1);

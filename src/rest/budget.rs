@@ -1,5 +1,5 @@
-//! Memory for pages: bytes, not pages, limit what is fetched at once. Rooms that are walked beside each
-//! other share it. Whoever waits for it holds none of it, so that nobody waits for ever.
+//! Memory for pages: bytes, not pages, limit what is fetched at once. Rooms that are walked beside
+//! each other share it. Whoever waits for it holds none of it, so that nobody waits for ever.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ impl Budget {
         Self(Arc::new(Semaphore::new(units(TOTAL))))
     }
 
-    /// Waits for so many bytes, at most all there are.
+    /// Waits for this number of bytes, at most all there are.
     pub(super) async fn reserve(&self, bytes: usize) -> Held {
         let count = u32::try_from(units(bytes.min(TOTAL))).unwrap_or(1);
         let permit = Arc::clone(&self.0).acquire_many_owned(count).await;
@@ -39,7 +39,7 @@ impl Budget {
 }
 
 impl Held {
-    /// Takes what is lacking to so many bytes, if it is there at once; whether it was.
+    /// Takes what is lacking to this number of bytes, if it is there at once; whether it was.
     pub(super) fn grow_to(&mut self, bytes: usize) -> bool {
         let lacking = units(bytes).saturating_sub(self.permit.num_permits());
         let more = u32::try_from(lacking)
@@ -53,7 +53,7 @@ impl Held {
         }
     }
 
-    /// Gives back what is not needed for so many bytes.
+    /// Gives back what is not needed for this number of bytes.
     pub(super) fn shrink_to(&mut self, bytes: usize) {
         let surplus = self.permit.num_permits().saturating_sub(units(bytes));
         drop(self.permit.split(surplus));

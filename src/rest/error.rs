@@ -121,7 +121,7 @@ impl RestError {
         Self { kind, is_of_size: true, ..Self::senseless(path, status, message) }
     }
 
-    /// The page has so many bytes, at least, and there is no room for them.
+    /// The page has at least this number of bytes, and there is no room for them.
     pub(super) fn no_room(path: &str, bytes: usize) -> Self {
         let lacks_room_for = Some(bytes);
         Self { lacks_room_for, ..Self::senseless(path, 200, format!("a page of {bytes} bytes")) }

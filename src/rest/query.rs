@@ -16,7 +16,7 @@ pub(super) fn halved(query: &str) -> Option<String> {
     limited(query, limit(query) / 2)
 }
 
-/// The same page with at most so many items; `None` for none.
+/// The same page with at most this number of items; `None` for none.
 pub(super) fn limited(query: &str, limit: u32) -> Option<String> {
     let limit = (limit > 0).then(|| format!("limit={limit}"))?;
     let others = query.split('&').filter(|it| !it.is_empty() && !it.starts_with("limit="));

@@ -173,7 +173,7 @@ async fn read(
     Ok(body)
 }
 
-/// The query of a page that is small enough, as far as can be told from one that had so many bytes;
+/// The query of a page that is small enough, as far as can be told from one of this size;
 /// `None` if it is, or could not be smaller.
 fn smaller(query: &str, bytes: usize) -> Option<String> {
     let limit = query::limit(query);

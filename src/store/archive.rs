@@ -77,7 +77,8 @@ impl Archived {
     }
 }
 
-/// Messages of a room with all their rows, in the order of their serials, read as they are asked for.
+/// Messages of a room with all their rows, in the order of their serials, read as they are asked
+/// for.
 pub struct ArchivedMessages<'a> {
     store: &'a Store,
     rows: [RowsOfKind; 3],

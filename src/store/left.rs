@@ -1,6 +1,6 @@
-//! The row of a latest version under `VERSIONS=all`: there is one only where another setting has left
-//! it. It must not go on to show what was edited or deleted since; and with `VERSIONS=latest` before,
-//! it may be all that is left of an earlier version.
+//! The row of a latest version under `VERSIONS=all`: there is one only where another setting has
+//! left it. It must not go on to show what was edited or deleted since; and with `VERSIONS=latest`
+//! before, it may be all that is left of an earlier version.
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
@@ -14,8 +14,9 @@ use crate::store::plan::Put;
 use crate::store::{Store, Written};
 
 impl Store {
-    /// Replaces such a row if it is older than `put`, once the version that it holds has a row of its
-    /// own. Where it ends in between, a redelivery goes on: each step is a put that may be repeated.
+    /// Replaces such a row if it is older than `put`, once the version that it holds has a row of
+    /// its own. Where it ends in between, a redelivery goes on: each step is a put that may be
+    /// repeated.
     pub(super) async fn replace_left(
         &self,
         put: Put,

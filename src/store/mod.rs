@@ -172,8 +172,8 @@ impl Store {
     }
 
     /// Writes one row if its condition holds. What is transient is retried until `deadline`: by the
-    /// SDK, within its quota, or at the pace of the table ([`Store::paced`]). After that, no request
-    /// is even built.
+    /// SDK, within its quota, or at the pace of the table ([`Store::paced`]). After that, no
+    /// request is even built.
     ///
     /// # Errors
     /// When the table could not be asked, or refused the row.

@@ -243,7 +243,7 @@ mod tests {
         }
     }
 
-    /// Writes so many rows, so many at once; what became of them, and how long it took.
+    /// Writes rows, some at once; what became of them, and how long it took.
     async fn write(
         pace: &Pace,
         table: &Table,

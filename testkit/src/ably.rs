@@ -249,7 +249,7 @@ impl Ably {
         }
     }
 
-    /// Waits until so many requests have been made.
+    /// Waits until this number of requests has been made.
     pub async fn wait_for_requests(&self, count: u64) {
         loop {
             let asked = self.shared.asked.notified();

@@ -487,7 +487,8 @@ async fn regression_files_flags_and_errors_are_as_people_expect() {
     assert_eq!(ran.events("failed"), Vec::<&Value>::new());
 }
 
-/// With RETENTION_DAYS, a receipt cannot begin before what has expired; `run` goes on from it all the same.
+/// With RETENTION_DAYS, a receipt cannot begin before what has expired; `run` goes on from it all
+/// the same.
 #[tokio::test]
 async fn regression_run_goes_on_from_receipts_under_a_retention() {
     let (engine, ably) = (Engine::start().await, Ably::start().await);

@@ -216,8 +216,8 @@ async fn a_cipher_key_that_cannot_be_read_stops_the_start() {
     assert!(log.contains(&format!("secretsmanager:GetSecretValue on {arn}")), "{log}");
 }
 
-/// Whatever a forged delivery calls a room: that Ably has none of that name is said once, and fails no
-/// look.
+/// Whatever a forged delivery calls a room: that Ably has none of that name is said once, and fails
+/// no look.
 #[tokio::test]
 async fn regression_a_name_that_no_room_can_have_is_no_alarm_for_ever() {
     let world = World::start(&[]).await;

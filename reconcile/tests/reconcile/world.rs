@@ -54,13 +54,13 @@ impl World {
         self.api.invoke(event.to_string(), TIMEOUT).await
     }
 
-    /// Says something in a room so many minutes ago, and notes the room.
+    /// Says something in a room minutes ago, and notes the room.
     pub(crate) async fn say(&self, room: &str, minutes_ago: i64, text: &str) {
         self.publish(room, minutes_ago, text);
         self.note(room, self.now - minutes_ago * 60_000).await;
     }
 
-    /// Says something in a room so many minutes ago, of which Ably delivers nothing.
+    /// Says something in a room minutes ago, of which Ably delivers nothing.
     pub(crate) fn publish(&self, room: &str, minutes_ago: i64, text: &str) {
         let at = self.now - minutes_ago * 60_000;
         let serial = format!("{at:014}-000@aBcDeFgHi12345678:000");
