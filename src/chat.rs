@@ -301,6 +301,8 @@ pub struct SummaryOf {
     pub timestamp: i64,
     /// The state.
     pub summary: Summary,
+    /// Whether it was there and could not be read: then `summary` is not the state, and replaces none.
+    pub is_unreadable: bool,
 }
 
 /// One reaction of one client, or its removal (features spec TAN2).

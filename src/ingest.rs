@@ -109,8 +109,8 @@ pub struct Report {
     /// Messages with members of another type than they should be, and which those are.
     #[serde(skip)]
     pub odd: Vec<(Option<RoomName>, Option<Serial>, Vec<&'static str>)>,
-    /// If a record of the batch failed before, or this one did: the rows in which its order of
-    /// arrival counts. If a record comes again, so must those behind it that share such a row.
+    /// The rows in which the record's order of arrival counts. If a record comes again, so must those
+    /// behind it that share such a row.
     #[serde(skip)]
     pub ordered_rows: Vec<Key>,
 }
@@ -310,15 +310,13 @@ struct Run<'a> {
     batch: Batch,
     /// How long notes of rooms may still hold it up.
     patience: Duration,
-    /// Whether a row could not be written.
-    has_failed: bool,
 }
 
 impl<'a> Run<'a> {
     fn new(ingest: &'a Ingest, records: &'a [Record<'a>], deadline: Instant) -> Self {
         let (reports, batch) = (Vec::with_capacity(records.len()), Batch::default());
         let patience = RoomIndex::PATIENCE;
-        Self { ingest, records, deadline, reports, batch, patience, has_failed: false }
+        Self { ingest, records, deadline, reports, batch, patience }
     }
 
     /// Plans what a record asks for, and writes whenever that has become much.
@@ -392,12 +390,9 @@ impl<'a> Run<'a> {
             let rows = message.rows.iter().map(|&row| (owners[row] == index, &written[row]));
             settle(&mut self.reports[message.record], message, rows);
         }
-        self.has_failed |= written.iter().any(Result::is_err);
-        if self.has_failed {
-            for Pending { record, rows, .. } in pending {
-                let ordered = rows.into_iter().filter_map(|row| ordered[row].clone());
-                self.reports[record].ordered_rows.extend(ordered);
-            }
+        for Pending { record, rows, .. } in pending {
+            let ordered = rows.into_iter().filter_map(|row| ordered[row].clone());
+            self.reports[record].ordered_rows.extend(ordered);
         }
     }
 

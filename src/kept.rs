@@ -73,7 +73,7 @@ pub(crate) struct Fragment {
 }
 
 /// What a body is unpacked to at most: several times what any event source hands over.
-const MAX_UNPACKED: u64 = 64 * 1_024 * 1_024;
+const MAX_UNPACKED: u64 = 16 * 1_024 * 1_024;
 
 /// Where a parked record is from, when it came, and why it is parked.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]

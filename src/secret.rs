@@ -144,12 +144,17 @@ impl<T> Secret<T> {
     /// was read, what it finds in the new one.
     ///
     /// # Errors
-    /// When the secret has never been read, and cannot be now.
+    /// When the secret has never been read and cannot be now, or nothing is found in it and the last
+    /// attempt to read it again failed.
     pub async fn find<R>(&self, find: impl Fn(&T) -> Option<R>) -> Result<Option<R>, String> {
         let found = find(&*self.read(MAX_AGE).await?);
         match found {
             Some(found) => Ok(Some(found)),
-            None => Ok(find(&*self.read(MAX_AGE_ONCE_REFUSED).await?)),
+            None => match (find(&*self.read(MAX_AGE_ONCE_REFUSED).await?), &self.lock().failed) {
+                // The new secret may have it, and could not be read: not for the sender to answer for.
+                (None, Some((_, reason))) => Err(reason.clone()),
+                (found, _) => Ok(found),
+            },
         }
     }
 

@@ -281,7 +281,9 @@ async fn a_changed_secret_is_known_soon_and_wrong_ones_cost_few_reads() {
     pass(Duration::from_secs(301)).await;
     assert_eq!(check("the-second-token-of-all").await, Ok(true), "a spoilt one replaces nothing");
     services.set_secret(arn, "the-third-token-of-all");
-    assert_eq!(check("the-third-token-of-all").await, Ok(false), "it is left alone for a while");
+    // It is left alone for a while. Nobody can say meanwhile that the token is wrong: Ably is to send
+    // it again (503), and not to drop it (401).
+    assert!(check("the-third-token-of-all").await.is_err());
     pass(Duration::from_secs(31)).await;
     assert_eq!(check("the-third-token-of-all").await, Ok(true));
 }
@@ -305,7 +307,7 @@ async fn regression_a_service_that_hangs_does_not_hold_up_each_webhook() {
         let started = std::time::Instant::now();
         for _ in 0..20 {
             assert_eq!(check(TOKEN).await, Ok(true));
-            assert_eq!(check("a-token-that-nobody-knows").await, Ok(false));
+            assert!(check("a-token-that-nobody-knows").await.is_err(), "it may be the new one");
         }
         assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     }

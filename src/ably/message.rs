@@ -248,7 +248,10 @@ fn summary_of(
     let mut aside = Aside::default();
     let timestamp = wire.get("timestamp", "timestamp", &mut aside, json::whole);
     let version = WireVersion::take(&mut wire, &mut aside).serial;
-    let mut summary = summary(&mut wire, &mut aside).unwrap_or_default();
+    let found = summary(&mut wire, &mut aside);
+    // On a summary event, absence means that no reaction is left; something odd means nothing.
+    let is_unreadable = found.is_none() && aside.odd.iter().any(|name| OF_SUMMARY.contains(name));
+    let mut summary = found.unwrap_or_default();
     summary.annotations.extend(aside.members);
     entry.odd = aside.odd;
     SummaryOf {
@@ -257,8 +260,12 @@ fn summary_of(
         serial,
         timestamp: timestamp.unwrap_or(0),
         summary,
+        is_unreadable,
     }
 }
+
+/// Where a summary may be.
+const OF_SUMMARY: [&str; 3] = ["annotations", "annotations.summary", "summary"];
 
 /// The summary, in `annotations` or where it was before (features spec TM2q).
 fn summary(wire: &mut Members<'_>, aside: &mut Aside) -> Option<Summary> {

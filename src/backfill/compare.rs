@@ -191,6 +191,7 @@ impl AtAbly<'_> {
             store::Rows { version: !of_version.is_empty(), latest: !of_latest.is_empty() };
         if is_altered != store::Rows::default() {
             compared.tally.different += 1;
+            compared.tally.still_different += 1;
             let members = if is_altered.version { of_version } else { of_latest };
             compared.findings.push(Finding::of(version, Gap::Different, members));
         }
@@ -261,6 +262,7 @@ impl AtAbly<'_> {
             return Ok(());
         }
         compared.tally.reactions += 1;
+        compared.tally.left += 1;
         compared.findings.push(Finding::of(latest, Gap::Reactions, Vec::new()));
         if repair == Repair::Nothing {
             return Ok(());
@@ -273,6 +275,7 @@ impl AtAbly<'_> {
             version: stored.map_or(&latest.serial, |row| &row.version).clone(),
             timestamp: latest.timestamp,
             summary: Summary { reactions: found.clone(), annotations },
+            is_unreadable: false,
         });
         let observation = Observation { delivery: None, received_at: as_of };
         compared.write(store.plan(&event, observation)?.into_iter());

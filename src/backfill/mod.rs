@@ -186,7 +186,8 @@ impl Backfill {
         (window, origin): (Window, i64),
         report: &dyn Report,
     ) -> Result<Walked, Failure> {
-        let checkpoint = format!("{origin:015}#{}", self.repair.word());
+        let full = if self.is_full { "-full" } else { "" };
+        let checkpoint = format!("{origin:015}#{}{full}", self.repair.word());
         let walk = Walk {
             backfill: self,
             room,

@@ -27,6 +27,9 @@ pub(super) struct Progress {
     earlier: Tally,
     /// What was done since.
     pub(super) done: Vec<Done>,
+    /// Messages that could not be read or stored: there will be no receipt.
+    #[serde(default)]
+    pub(super) failures: u64,
     pub(super) started_at: i64,
     saved_at: i64,
 }
@@ -75,10 +78,10 @@ impl Progress {
         self.done.iter().map(|done| done.page.clone()).collect()
     }
 
-    /// What comes after a receipt that was left of all this.
-    pub(super) fn next(self) -> Self {
-        let (from, earlier, after) = (self.position(), self.whole(), self.last().cloned());
-        Self { earlier, after, ..Self::begin(self.scope, from) }
+    /// What comes after a receipt that was left of all this, until `from`.
+    pub(super) fn next(self, from: i64) -> Self {
+        let (earlier, after, failures) = (self.whole(), self.last().cloned(), self.failures);
+        Self { earlier, after, failures, ..Self::begin(self.scope, from) }
     }
 
     pub(super) fn saved(&self) -> Self {

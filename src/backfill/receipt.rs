@@ -45,8 +45,10 @@ pub struct Tally {
     pub annotations: u64,
     /// Of all these gaps, those that are none any more: mended, and found so.
     pub repaired: u64,
-    /// Versions and annotations that the table still does not hold.
+    /// Versions, reactions and annotations that the table still does not hold.
     pub left: u64,
+    /// Versions of which the table still holds another record than Ably's.
+    pub still_different: u64,
     /// DynamoDB write units of what was, or would be, written.
     pub write_units: u64,
 }
@@ -75,6 +77,7 @@ impl Tally {
             annotations: of(self.annotations, other.annotations),
             repaired: of(self.repaired, other.repaired),
             left: of(self.left, other.left),
+            still_different: of(self.still_different, other.still_different),
             write_units: of(self.write_units, other.write_units),
         }
     }
@@ -137,7 +140,7 @@ impl Receipt {
     /// Its name among the room's receipts.
     #[must_use]
     pub fn name(&self) -> String {
-        format!("{:015}#{:015}", self.from, self.until)
+        format!("{:015}#{:015}#{:015}", self.from, self.until, self.finished_at)
     }
 
     /// The digest of all that it says.
@@ -191,7 +194,10 @@ impl Receipt {
     }
 
     fn is_after(&self, earlier: &Self) -> bool {
-        self.finished_at > earlier.finished_at && self.counts_for(&earlier.scope)
+        // What it found altered, the earlier one may show to be so.
+        self.finished_at > earlier.finished_at
+            && self.tally.still_different == 0
+            && self.counts_for(&earlier.scope)
     }
 }
 

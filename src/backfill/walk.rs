@@ -39,6 +39,8 @@ const OVERLAP: i64 = 60_000;
 const MAX_IDLE_PAGES: usize = 100;
 /// Messages of a page that may be out of order: each is stored, and costs the receipt.
 const MAX_STRAGGLERS: usize = 10;
+const OUT_OF_ORDER: &str =
+    "stored, but out of order in Ably's history: no receipt can be made; try again";
 /// A write is given up after this; the SDK has tried again by then.
 const WRITE_TIME: Duration = Duration::from_secs(60);
 
@@ -98,6 +100,7 @@ impl Walk<'_> {
     pub(super) async fn run(&self, window: Window) -> Result<Walked, Failure> {
         let mut progress = self.begin(window).await?;
         let mut walked = Walked { resumed: progress.whole(), ..Walked::default() };
+        self.failures.store(progress.failures, Ordering::Relaxed);
         let resumed_at = progress.last().cloned();
         let mut course = Course { resumed_at, ..Course::default() };
         // One ms earlier: whichever reading of `start` is Ably's, the window's first is in it.
@@ -122,10 +125,8 @@ impl Walk<'_> {
             let has_come_further = course.has_come_further(&progress);
             // Not at the very end, where nothing is left to stop.
             let is_stopped = !is_done || query.is_some() && self.is_to_stop(has_come_further);
-            if has_come_further
-                && self.failures() == 0
-                && (is_stopped || saved_at.elapsed() >= CHECKPOINT_PERIOD)
-            {
+            progress.failures = self.failures();
+            if has_come_further && (is_stopped || saved_at.elapsed() >= CHECKPOINT_PERIOD) {
                 self.save(&progress).await?;
                 saved_at = Instant::now();
             }
@@ -138,7 +139,7 @@ impl Walk<'_> {
                 (None, Some(query)) => Some(self.fetch(query).await?),
                 (page, _) => page,
             };
-            if page.is_some() && progress.done.len() >= PAGES_IN_RECEIPT && self.failures() == 0 {
+            if page.is_some() && progress.done.len() >= PAGES_IN_RECEIPT {
                 progress = self.cut(progress, &mut walked).await?;
             }
         }
@@ -149,6 +150,9 @@ impl Walk<'_> {
     /// The progress of an earlier walk, as far as it still holds; else none.
     async fn begin(&self, window: Window) -> Result<Progress, Failure> {
         let store = &self.backfill.ingest.store;
+        if !self.backfill.is_executed {
+            return Ok(Progress::begin(self.scope.clone(), window.from));
+        }
         let kept: Option<Progress> =
             store.document(self.room, Document::Checkpoint, &self.checkpoint).await?;
         match kept.filter(|kept| kept.is_of(window, &self.scope)) {
@@ -168,13 +172,16 @@ impl Walk<'_> {
     ) -> Result<(), Failure> {
         walked.failures = self.failures();
         walked.tally = progress.whole();
-        if walked.is_stopped || walked.failures > 0 {
+        if walked.is_stopped {
             return Ok(());
         }
         // First: a checkpoint that outlived its receipt would pass for a walk to go on with.
         let store = &self.backfill.ingest.store;
         if self.backfill.is_executed {
             store.remove_document(self.room, Document::Checkpoint, &self.checkpoint).await?;
+        }
+        if walked.failures > 0 {
+            return Ok(());
         }
         // Whoever mistypes a room's name should not get a receipt for it.
         walked.is_unknown = walked.tally.messages == 0 && !store.knows(self.room).await?;
@@ -248,10 +255,14 @@ impl Walk<'_> {
         let recent = std::mem::replace(&mut course.recent, serials);
         listed.retain(|listed| {
             let ChatMessage { serial, timestamp, .. } = listed.message();
-            let is_known = Some(serial) <= resumed_at.as_ref();
             let is_within = *timestamp == 0 || (window.from..window.until).contains(timestamp);
-            is_within && !is_known && !recent.contains(serial)
+            is_within && !recent.contains(serial)
         });
+        let known = listed.partition_point(|it| Some(&it.message().serial) <= resumed_at.as_ref());
+        if !self.known(&listed[..known], asked_at).await? {
+            return Ok(false);
+        }
+        listed.drain(..known);
         let new = listed.partition_point(|it| Some(&it.message().serial) <= last.as_ref());
         let (stragglers, new) = listed.split_at(new);
         if stragglers.len() > MAX_STRAGGLERS {
@@ -260,9 +271,7 @@ impl Walk<'_> {
         for straggler in stragglers {
             // It is stored. Its place is within what a receipt covers already.
             self.chunk(std::slice::from_ref(straggler), asked_at, false).await?;
-            let reason =
-                "stored, but out of order in Ably's history: no receipt can be made; try again";
-            self.refuse(Some(&straggler.message().serial), reason);
+            self.refuse(Some(&straggler.message().serial), OUT_OF_ORDER);
         }
         let mut chunks = chunks(new).peekable();
         while let Some(chunk) = chunks.next() {
@@ -276,6 +285,20 @@ impl Walk<'_> {
             progress.done.push(done);
             if chunks.peek().is_some() && self.is_to_stop(true) {
                 return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Looks at messages of before the checkpoint again: one that was not there when their pages were
+    /// done came out of order. Whether all of them were looked at.
+    async fn known(&self, listed: &[Listed], asked_at: i64) -> Result<bool, Failure> {
+        for chunk in chunks(listed) {
+            let Some(done) = self.chunk(chunk, asked_at, false).await? else { return Ok(false) };
+            // What a comparison leaves missing, it may have counted before it was stopped.
+            let is_mended = self.backfill.repair != Repair::Nothing;
+            if is_mended && done.tally.missing > done.tally.older {
+                self.refuse(chunk.first().map(|it| &it.message().serial), OUT_OF_ORDER);
             }
         }
         Ok(true)
@@ -353,6 +376,7 @@ impl Walk<'_> {
             let lacking = self.lacking(&wanted, range).await?;
             tally.repaired = tally.gaps().saturating_sub(after.tally.gaps() + lacking);
             tally.left = after.tally.left + lacking;
+            tally.still_different = after.tally.still_different;
             settles = after.settles;
         }
         if backfill.is_executed {
@@ -438,8 +462,12 @@ impl Walk<'_> {
 
     /// Ends a receipt in the middle of a window, and begins the next.
     async fn cut(&self, progress: Progress, walked: &mut Walked) -> Result<Progress, Failure> {
-        self.leave_receipt(&progress, progress.position(), walked).await?;
-        let next = progress.next();
+        // Times may be out of the order of serials: what is just below may be on the next page.
+        let until = (progress.position() - OVERLAP).max(progress.from);
+        if progress.failures == 0 {
+            self.leave_receipt(&progress, until, walked).await?;
+        }
+        let next = progress.next(until);
         self.save(&next).await?;
         Ok(next)
     }

@@ -253,6 +253,8 @@ impl Function {
         };
         let (tally, failures, reason) = match &walked {
             Ok(walked @ Walked { failures: 0, .. }) => (walked.done(), 0, None),
+            // Its rest is queued, with its failures: at the end they count.
+            Ok(walked @ Walked { is_stopped: true, .. }) => (walked.done(), 0, None),
             Ok(walked @ Walked { failures, .. }) => {
                 (walked.done(), *failures, Some(format!("{failures} messages failed")))
             }
@@ -291,14 +293,14 @@ impl Function {
         backfill.repair = Repair::Missing;
         backfill.is_executed = true;
         backfill.leaves_empty_receipts = false;
-        // A room without a receipt is compared as far back as Ably has it.
+        // From where receipts end that begin where Ably's history does.
         let days_back = |days: u16| until - i64::from(days) * MS_PER_DAY;
         let from = match work.from {
             Some(from) => from,
             None => {
-                let covered = backfill.covered_until(&work.room, None).await;
-                let covered =
-                    covered.map_err(|it| it.to_string())?.unwrap_or(days_back(self.history_days));
+                let oldest = days_back(self.history_days);
+                let covered = backfill.covered_until(&work.room, Some(oldest)).await;
+                let covered = covered.map_err(|it| it.to_string())?.unwrap_or(oldest);
                 work.days.map_or(covered, |days| covered.min(days_back(days)))
             }
         };

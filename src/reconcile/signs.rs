@@ -104,6 +104,20 @@ impl Function {
             let (first, last) = state.trouble.unwrap_or((at, at));
             state.trouble = Some((first.min(at), last.max(at)));
         }
+        for channel in CHANNELS {
+            // What Ably said in between, it no longer keeps.
+            let (then, now) = (before.of(channel), state.read_at.of(channel));
+            if then > 0 && now - then > OVERLAP {
+                tracing::warn!(
+                    channel,
+                    from = then,
+                    until = now,
+                    "metachannel not read for a time"
+                );
+                let (first, last) = state.trouble.unwrap_or((then, now));
+                state.trouble = Some((first.min(then), last.max(now)));
+            }
+        }
         // At once: Ably keeps for minutes what it says here, and to queue rooms may fail.
         self.keep(&state).await?;
         let mut rooms = 0;

@@ -1,5 +1,6 @@
 //! Memory for pages: bytes, not pages, limit what is fetched at once. Rooms that are walked beside
-//! each other share it. Whoever waits for it holds none of it, so that nobody waits for ever.
+//! each other share it. Nobody waits for it who would
+//! have to go on for some of it to be given back.
 
 use std::sync::Arc;
 

@@ -103,8 +103,10 @@ pub struct AblyRest {
     hosts: Hosts,
     times: Times,
     pace: Option<tokio::sync::Mutex<Interval>>,
-    /// Memory for pages, of all requests together.
+    /// Memory for pages of history, which walks hold while they ask about their messages.
     budget: Budget,
+    /// Memory for everything else: nobody who holds it waits for any.
+    budget_of_details: Budget,
     /// Whether the Chat API was found to serve no versions.
     lacks_versions: AtomicBool,
     /// Requests that were answered, and items in the answers: what Ably bills.
@@ -157,6 +159,7 @@ impl AblyRest {
             times,
             pace,
             budget: Budget::new(),
+            budget_of_details: Budget::new(),
             lacks_versions: AtomicBool::new(false),
             requests: AtomicU64::new(0),
             items: AtomicU64::new(0),
@@ -185,9 +188,10 @@ impl AblyRest {
     /// When Ably does not give it.
     pub async fn history(&self, room: &RoomName, query: &str) -> Result<Page, RestError> {
         match room_path(room) {
-            Some(path) => self.page(&format!("{path}/messages"), query).await,
+            Some(path) => self.page(&format!("{path}/messages"), query, &self.budget).await,
             None => {
-                let page = self.page(&format!("{}/messages", channel_path(room)), query).await?;
+                let path = format!("{}/messages", channel_path(room));
+                let page = self.page(&path, query, &self.budget).await?;
                 Ok(Page { form: Form::PubSub, ..page })
             }
         }

@@ -10,7 +10,7 @@ use reqwest::header::{CONTENT_TYPE, DATE, LINK};
 use serde_json::value::RawValue;
 
 use super::error::Kind;
-use super::{AblyRest, Form, Held, Page, RestError, budget, link, query};
+use super::{AblyRest, Budget, Form, Held, Page, RestError, budget, link, query};
 use crate::time::now;
 
 /// Attempts at one request beyond the first, with pauses that grow from half a second to half a
@@ -33,7 +33,7 @@ impl AblyRest {
         let mut items = Vec::new();
         let mut query = query.to_owned();
         for _ in 0..MAX_PAGES {
-            let mut page = self.page(path, &query).await?;
+            let mut page = self.page(path, &query, &self.budget_of_details).await?;
             items.append(&mut page.items);
             match page.next {
                 Some(next) if next == query => break,
@@ -46,7 +46,12 @@ impl AblyRest {
 
     /// Asks until there is an answer, or no hope of one. A page that failed twice by itself, and
     /// not for lack of a connection, is asked for in smaller and smaller parts.
-    pub(super) async fn page(&self, path: &str, query: &str) -> Result<Page, RestError> {
+    pub(super) async fn page(
+        &self,
+        path: &str,
+        query: &str,
+        budget: &Budget,
+    ) -> Result<Page, RestError> {
         let (shortest, longest) = self.times.pauses;
         let pauses = ExponentialBuilder::new()
             .with_min_delay(shortest)
@@ -59,7 +64,7 @@ impl AblyRest {
         loop {
             let is_whole = !may_halve || query::limit(&asked) <= 1;
             let most = if is_whole { usize::MAX } else { budget::MOST };
-            let error = match self.attempt(path, &asked, (expected, most)).await {
+            let error = match self.attempt((path, &asked), (expected, most), budget).await {
                 Ok(page) => return Ok(page),
                 Err(error) => error,
             };
@@ -95,16 +100,16 @@ impl AblyRest {
     /// Asks host after host. A rate limit is the account's, not a host's.
     async fn attempt(
         &self,
-        path: &str,
-        query: &str,
+        (path, query): (&str, &str),
         (expected, most): (usize, usize),
+        budget: &Budget,
     ) -> Result<Page, RestError> {
         let mut last = RestError::default();
         for host in self.hosts.order() {
             if let Some(pace) = &self.pace {
                 pace.lock().await.tick().await;
             }
-            let held = self.budget.reserve(expected).await;
+            let held = budget.reserve(expected).await;
             match self.ask(host, (path, query), (held, most)).await {
                 Ok(page) => {
                     self.hosts.worked(host);

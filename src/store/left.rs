@@ -3,6 +3,7 @@
 //! before, it may be all that is left of an earlier version.
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use tokio::time::{Instant, timeout_at};
 
@@ -34,17 +35,26 @@ impl Store {
     /// The row that was left, if there is one. A put that always fails is the one way to read with
     /// the permission to write alone.
     async fn left(&self, key: &Key, deadline: Instant) -> Result<Option<Item>, StoreError> {
-        let request = self
-            .client
+        let client = self.paced.as_ref().map_or(&self.client, |paced| &paced.client);
+        let request = client
             .put_item()
             .table_name(&self.table)
             .set_item(Some(key.clone().attributes().into()))
             .condition_expression("attribute_exists(#pk) AND attribute_not_exists(#pk)")
             .expression_attribute_names("#pk", key::PK)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let answer = timeout_at(deadline, request.send()).await;
-        let answer = answer.map_err(|_| StoreError::deadline("dynamodb:PutItem", &self.table))?;
-        match answer {
+        let late = || StoreError::deadline("dynamodb:PutItem", &self.table);
+        match &self.paced {
+            Some(paced) => paced.pace.write(deadline, || self.look(request.clone()), late).await,
+            None => {
+                let left = timeout_at(deadline, self.look(request)).await;
+                left.unwrap_or_else(|_| Err(late()))
+            }
+        }
+    }
+
+    async fn look(&self, request: PutItemFluentBuilder) -> Result<Option<Item>, StoreError> {
+        match request.send().await {
             Ok(_) => Ok(None),
             Err(error) if error::lost_the_race(&error) => match error.into_service_error() {
                 PutItemError::ConditionalCheckFailedException(failed) => Ok(failed.item),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::store::{StoreError, Written};
+use crate::store::StoreError;
 use crate::time::now;
 
 /// How long one attempt may take.
@@ -99,12 +99,12 @@ impl Pace {
 
     /// Attempts until one succeeds or fails permanently, or `deadline` or the end has come; `late`
     /// is the error if none of them was answered.
-    pub(super) async fn write<F: Future<Output = Result<Written, StoreError>>>(
+    pub(super) async fn write<T, F: Future<Output = Result<T, StoreError>>>(
         &self,
         deadline: Instant,
         attempt: impl Fn() -> F,
         late: impl Fn() -> StoreError,
-    ) -> Result<Written, StoreError> {
+    ) -> Result<T, StoreError> {
         let mut last = None;
         let attempts = async {
             loop {
@@ -208,6 +208,7 @@ mod tests {
     use futures_util::{StreamExt, stream};
 
     use super::*;
+    use crate::store::Written;
 
     const WRITERS: usize = 72;
 

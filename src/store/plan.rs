@@ -79,6 +79,10 @@ impl Store {
                 }
                 Ok(puts)
             }
+            // What cannot be read may fill an empty slot, and replaces nothing.
+            ChatEvent::Reactions(summary) if summary.is_unreadable => {
+                reactions(self.settings, summary, Condition::Absent, observation)
+            }
             ChatEvent::Reactions(summary) => {
                 let condition =
                     Condition::NotOlder(summary.version.clone(), observation.received_at);
@@ -155,6 +159,7 @@ impl Store {
             version: message.serial.clone(),
             timestamp: message.timestamp,
             summary: summary.clone(),
+            is_unreadable: false,
         };
         reactions(self.settings, &summary, Condition::Absent, observation)
     }

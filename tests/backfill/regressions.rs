@@ -552,3 +552,66 @@ async fn regression_a_walk_notes_the_room_that_it_stores_something_of() {
     assert_eq!(with(&RUN, &engine, &ably, &off).await.status, 0);
     assert_eq!(end(start(&["rooms"], &engine, &ably, &[])).await.summary()["rooms"], 0);
 }
+
+/// Pages of large messages that have versions: who asks for versions holds a page, and waits for none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn regression_memory_for_pages_is_not_waited_for_by_who_holds_it() {
+    let (engine, ably) = (Engine::start().await, Ably::start().await);
+    let rooms: Vec<String> = (0..12).map(|room| format!("room {room}")).collect();
+    for room in &rooms {
+        for number in 1..=30 {
+            let mut message = Message::new(number, 1, false, 0);
+            message.versions[1]["text"] = json!("x".repeat(200_000));
+            message.publish(&ably, room);
+        }
+    }
+    let rooms = rooms.iter().flat_map(|room| ["--room", room.as_str()]);
+    let args: Vec<&str> = ["run", "--pace", "10000"].into_iter().chain(rooms).collect();
+    let child = start(&args, &engine, &ably, &[]);
+    let ended = tokio::time::timeout(Duration::from_secs(120), end(child)).await;
+    let ended = ended.expect("nobody waits for ever");
+    assert_eq!((ended.status, &ended.summary()["messages"]), (1, &json!(360)), "{}", ended.errors);
+}
+
+/// A later walk over the same time, once Ably has forgotten, does not write over the receipt.
+#[tokio::test]
+async fn regression_a_receipt_of_the_same_window_is_not_written_over() {
+    let (engine, ably) = (Engine::start().await, Ably::start().await);
+    let all = messages(10);
+    all.iter().for_each(|message| message.publish(&ably, "r"));
+    let until = (EPOCH + 100_000).to_string();
+    let window = ["--until", until.as_str()];
+    assert_eq!(run(&[&RUN[..], &window].concat(), &engine, &ably).await.status, 0);
+    let forgetful = Ably::start().await;
+    let args = [&RECONCILE[..], &["--receipt"], &window].concat();
+    assert_eq!(run(&args, &engine, &forgetful).await.status, 0);
+    for kind in ["message#", "version#"] {
+        for row in rows_of(&engine, kind).await {
+            delete(&engine, &row).await;
+        }
+    }
+    assert_eq!(verify(&["r"], &engine, &ably).await.status, 1);
+}
+
+/// A walk that found an altered record, and left it, does not replace the receipt that proves it so;
+/// one that found reactions missing is none to go on from.
+#[tokio::test]
+async fn regression_what_a_walk_found_and_left_is_not_forgotten() {
+    let world = Tampering::start(&[]).await;
+    let [latest, own, _] = world.rows_of_edited();
+    world.put(altered(&latest)).await;
+    world.put(altered(&own)).await;
+    assert_eq!(verify(&["r"], &world.engine, &world.ably).await.status, 1);
+    let args = [&RECONCILE[..], &["--receipt"]].concat();
+    assert_eq!(run(&args, &world.engine, &world.ably).await.status, 1);
+    assert_eq!(verify(&["r"], &world.engine, &world.ably).await.status, 1);
+
+    let (engine, ably) = (Engine::start().await, Ably::start().await);
+    let message = Message::new(1, 0, false, 2);
+    message.publish(&ably, "r");
+    deliver(&engine, [message.delivered("r", 0)]).await;
+    assert_eq!(run(&args, &engine, &ably).await.status, 1);
+    let ran = run(&RUN, &engine, &ably).await;
+    assert_eq!((ran.status, &ran.summary()["repaired"]), (0, &json!(1)), "{:?}", ran.lines);
+    check_room(&store(&engine), "r", &[message]).await;
+}

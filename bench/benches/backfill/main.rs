@@ -114,7 +114,8 @@ async fn round(
         let kilobytes = line.split_whitespace().nth(1).and_then(|text| text.parse().ok());
         peak = peak.max(kilobytes.unwrap_or(0.0));
     };
-    if !status.success() {
+    // What this stand-in is given, it does not have: to the backfill all of it is still missing.
+    if !matches!(status.code(), Some(0 | 1)) {
         return Err(format!("{} ended with {status}", binary.display()).into());
     }
     Ok((started.elapsed().as_secs_f64(), peak / 1_024.0))

@@ -80,7 +80,8 @@ impl Total {
         let text = match state {
             "complete before" => format!("{room}: complete before"),
             "unknown" => format!(
-                "{room}: unknown; neither Ably nor the table has ever seen it (is it the right name?)"
+                "{room}: unknown; the table has nothing of it, and Ably nothing of that time (is it the right \
+                 name?)"
             ),
             "walked" if walked.tally.messages == 0 => {
                 format!("{room}: walked; Ably has no messages of that time")
