@@ -615,3 +615,21 @@ async fn regression_what_a_walk_found_and_left_is_not_forgotten() {
     assert_eq!((ran.status, &ran.summary()["repaired"]), (0, &json!(1)), "{:?}", ran.lines);
     check_room(&store(&engine), "r", &[message]).await;
 }
+
+/// An event whose summary cannot be read says nothing of what reactions are left.
+#[tokio::test]
+async fn regression_an_unreadable_summary_does_not_wipe_reactions() {
+    let engine = Engine::start().await;
+    let message = Message::new(1, 0, false, 2);
+    live(&engine, "r", std::slice::from_ref(&message)).await;
+    for odd in [json!([]), json!({"summary": 7})] {
+        let mut event = message.delivered_reactions("r", 3);
+        event["messages"][0]["annotations"] = odd;
+        deliver(&engine, [event]).await;
+        check_room(&store(&engine), "r", std::slice::from_ref(&message)).await;
+    }
+    let mut event = message.delivered_reactions("r", 3);
+    event["messages"][0]["annotations"] = json!({"summary": {}});
+    deliver(&engine, [event]).await;
+    check_room(&store(&engine), "r", &[Message { reactions: 0, ..message }]).await;
+}

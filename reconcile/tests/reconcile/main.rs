@@ -229,3 +229,18 @@ async fn regression_a_name_that_no_room_can_have_is_no_alarm_for_ever() {
     assert_eq!(log.matches("no room of Ably's has this name").count(), 1, "{log}");
     assert!(log.contains("40010") && !log.contains("room not reconciled"), "{log}");
 }
+
+/// A look at a sign of trouble leaves the first receipt of a room: what came before is looked at later.
+#[tokio::test]
+async fn regression_the_first_receipt_is_not_where_a_room_begins() {
+    let world = World::start(&[]).await;
+    world.say("r", 60, "of an hour ago").await;
+    world.say("r", 14_400, "of ten days ago").await;
+    let done = Answer::Response(json!({"batchItemFailures": []}));
+    let (from, until) = (world.now - 3_900_000, world.now - 3_300_000);
+    let sign = json!({"room": "r", "from": from, "until": until});
+    assert_eq!(world.hand_out(&sign, TIMEOUT).await, done);
+    assert_eq!(world.rows("r", "message#").await, 1);
+    assert_eq!(world.hand_out(&json!({"room": "r"}), TIMEOUT).await, done);
+    assert_eq!(world.rows("r", "message#").await, 2);
+}

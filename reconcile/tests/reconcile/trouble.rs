@@ -211,3 +211,17 @@ async fn a_metachannel_may_be_unreadable_for_a_moment() {
     let log = world.function.kill().await;
     assert!(log.contains("metachannel not read; the next look will"), "{log}");
 }
+
+/// Ably keeps for minutes what it says: a time in which nobody read it may have been one of losses.
+#[tokio::test]
+async fn regression_hours_in_which_nobody_looked_are_no_success() {
+    let world = World::start(&[]).await;
+    world.note("r", world.now).await;
+    let read_at = world.now - 6 * 3_600_000;
+    put_state(&world, &json!({"readAt": read_at, "known": [], "trouble": null})).await;
+    assert_eq!(world.invoke(&look()).await, found(0, 1));
+    let work = &world.queued()[0];
+    assert_eq!(work["from"], json!(read_at - 120_000));
+    assert!(work["until"].as_i64().is_some_and(|until| until >= world.now), "{work}");
+    assert_eq!(world.invoke(&look()).await, found(0, 0));
+}
