@@ -29,9 +29,8 @@ const REFUSED: &str = "Refused";
 const MAX_VALUES: usize = 100;
 
 /// Writes `Received`, `Stored`, `Superseded`, `Skipped`, `Failed` (counts of messages), `Parked`
-/// and
-/// `HandedBack` (counts of records) and `IngestLag` (ms from `version.timestamp` to the row) for
-/// each invocation, by `FunctionName`; and `Refused` for each webhook that is not taken in, by
+/// and `HandedBack` (counts of records) and `IngestLag` (ms from `version.timestamp` to the row)
+/// for each invocation, by `FunctionName`; and `Refused` for each webhook that is not taken in, by
 /// `FunctionName` and by `FunctionName` and `Reason`.
 pub struct Metrics {
     ingested: Mutex<Emf>,
