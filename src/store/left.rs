@@ -5,7 +5,7 @@
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::store::condition::Condition;
 use crate::store::error::{self, StoreError};
@@ -35,22 +35,13 @@ impl Store {
     /// The row that was left, if there is one. A put that always fails is the one way to read with
     /// the permission to write alone.
     async fn left(&self, key: &Key, deadline: Instant) -> Result<Option<Item>, StoreError> {
-        let client = self.paced.as_ref().map_or(&self.client, |paced| &paced.client);
-        let request = client
+        let request = self
             .put_item()
-            .table_name(&self.table)
             .set_item(Some(key.clone().attributes().into()))
             .condition_expression("attribute_exists(#pk) AND attribute_not_exists(#pk)")
             .expression_attribute_names("#pk", key::PK)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let late = || StoreError::deadline("dynamodb:PutItem", &self.table);
-        match &self.paced {
-            Some(paced) => paced.pace.write(deadline, || self.look(request.clone()), late).await,
-            None => {
-                let left = timeout_at(deadline, self.look(request)).await;
-                left.unwrap_or_else(|_| Err(late()))
-            }
-        }
+        self.put_until(deadline, request, |request| self.look(request)).await
     }
 
     async fn look(&self, request: PutItemFluentBuilder) -> Result<Option<Item>, StoreError> {

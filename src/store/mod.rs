@@ -31,7 +31,7 @@ use std::sync::{Arc, OnceLock};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use pace::Pace;
 
@@ -188,24 +188,35 @@ impl Store {
         if Instant::now() >= deadline {
             return Err(StoreError::deadline("dynamodb:PutItem", &self.table));
         }
-        let client = self.paced.as_ref().map_or(&self.client, |paced| &paced.client);
         let (expression, names, values) = put.condition.expression();
-        let request = client
+        let request = self
             .put_item()
-            .table_name(&self.table)
             .set_item(Some(put.into_item()))
             .condition_expression(expression)
             .set_expression_attribute_names(Some(names))
             .set_expression_attribute_values(values);
+        self.put_until(deadline, request, |request| self.put(request)).await
+    }
+
+    /// A put of the client that keeps to the store's pace, if it has one.
+    fn put_item(&self) -> PutItemFluentBuilder {
+        let client = self.paced.as_ref().map_or(&self.client, |paced| &paced.client);
+        client.put_item().table_name(&self.table)
+    }
+
+    /// Attempts a put at the store's pace, or once where it has none: the SDK tries again then.
+    async fn put_until<T, F: Future<Output = Result<T, StoreError>>>(
+        &self,
+        deadline: Instant,
+        request: PutItemFluentBuilder,
+        attempt: impl Fn(PutItemFluentBuilder) -> F,
+    ) -> Result<T, StoreError> {
         let late = || StoreError::deadline("dynamodb:PutItem", &self.table);
         match &self.paced {
             Some(Paced { pace, .. }) => {
-                pace.write(deadline, || self.put(request.clone()), late).await
+                pace.write(deadline, || attempt(request.clone()), late).await
             }
-            None => {
-                let put = tokio::time::timeout_at(deadline, self.put(request));
-                put.await.unwrap_or_else(|_| Err(late()))
-            }
+            None => timeout_at(deadline, attempt(request)).await.unwrap_or_else(|_| Err(late())),
         }
     }
 
