@@ -1,8 +1,10 @@
 //! Where the rooms to walk come from. Ably has no list of all the rooms there ever were.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+use std::pin::pin;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -49,17 +51,31 @@ fn room_of(item: &RawValue) -> Option<RoomName> {
 /// # Errors
 /// When the table could not be read.
 pub async fn stored_rooms(store: &Store, window: Window) -> Result<BTreeSet<RoomName>, StoreError> {
-    let last = (window.until - 1).div_euclid(MS_PER_DAY);
-    let first = window.from.div_euclid(MS_PER_DAY).max(last - MOST_DAYS);
+    let days = days_of(window);
     // What arrives late is noted on the day of its arrival.
-    let days = stream::iter(first..=last + 1)
-        .map(|day| store.rooms_seen(day * MS_PER_DAY))
-        .buffer_unordered(DAYS_AT_ONCE);
-    days.try_fold(BTreeSet::new(), async |mut rooms, seen| {
+    let days = *days.start()..=days.end() + 1;
+    let seen = seen_on(store, days).map_ok(|(_, rooms)| rooms);
+    seen.try_fold(BTreeSet::new(), async |mut rooms, seen| {
         rooms.extend(seen);
         Ok(rooms)
     })
     .await
+}
+
+/// The days of a window, as days since the epoch: a year of them at most, the last.
+fn days_of(window: Window) -> RangeInclusive<i64> {
+    let last = (window.until - 1).div_euclid(MS_PER_DAY);
+    window.from.div_euclid(MS_PER_DAY).max(last - MOST_DAYS)..=last
+}
+
+/// The beginning of each day, in order, and the rooms that the table's index notes on it.
+fn seen_on(
+    store: &Store,
+    days: RangeInclusive<i64>,
+) -> impl Stream<Item = Result<(i64, Vec<RoomName>), StoreError>> {
+    stream::iter(days.map(|day| day * MS_PER_DAY))
+        .map(async |day| Ok((day, store.rooms_seen(day).await?)))
+        .buffered(DAYS_AT_ONCE)
 }
 
 /// When a room was seen in the table's index.
@@ -82,10 +98,9 @@ pub async fn days_seen(
     window: Window,
 ) -> Result<BTreeMap<RoomName, DaysSeen>, StoreError> {
     let mut rooms: BTreeMap<RoomName, DaysSeen> = BTreeMap::new();
-    let last = (window.until - 1).div_euclid(MS_PER_DAY);
-    for day in window.from.div_euclid(MS_PER_DAY).max(last - MOST_DAYS)..=last {
-        let at = day * MS_PER_DAY;
-        for room in store.rooms_seen(at).await? {
+    let mut days = pin!(seen_on(store, days_of(window)));
+    while let Some((at, seen)) = days.try_next().await? {
+        for room in seen {
             let seen = rooms.entry(room).or_insert(DaysSeen { count: 0, first: at, last: at });
             (seen.count, seen.last) = (seen.count + 1, at);
         }
