@@ -13,12 +13,18 @@ pub mod aws;
 pub mod backfill;
 pub mod chat;
 pub mod config;
+#[path = "ingest/delivery.rs"]
 mod delivery;
+#[path = "ingest/sink.rs"]
 pub mod ingest;
+#[path = "ingest/mod.rs"]
 pub mod intake;
+#[path = "ingest/parked.rs"]
 mod kept;
+#[path = "exporter/mod.rs"]
 pub mod lambda;
 pub mod logs;
+#[path = "ingest/park.rs"]
 mod park;
 #[cfg(feature = "queue")]
 pub mod queue;
@@ -26,8 +32,11 @@ pub mod queue;
 pub mod reconcile;
 #[cfg(feature = "reconcile")]
 pub mod rest;
+#[path = "store/room_index.rs"]
 pub mod room_index;
+#[path = "aws/secret.rs"]
 pub mod secret;
+#[path = "aws/sqs.rs"]
 pub mod sqs;
 pub mod store;
 pub mod time;

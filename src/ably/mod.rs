@@ -16,6 +16,7 @@ mod members;
 mod message;
 mod meta;
 mod msgpack;
+#[path = "fetched.rs"]
 mod rest;
 mod room;
 mod summary;

@@ -1,10 +1,13 @@
 //! The Lambda function: an event source's invocation becomes records for [`crate::ingest`], and the
 //! outcomes become the answer that source understands.
 
+#[path = "whole_batch.rs"]
 mod brokers;
 mod direct;
 mod event;
+#[path = "webhook.rs"]
 mod http;
+#[path = "../lambda/metrics.rs"]
 mod metrics;
 mod records;
 
