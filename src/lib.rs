@@ -1,11 +1,25 @@
 //! Exports Ably Chat into DynamoDB.
 //!
-//! A delivered body goes one way: [`lambda`] takes an event source's records apart, or `queue` takes
-//! them from an Ably Queue; [`ingest`] has [`ably`] decode each into [`chat`] values and [`store`]
-//! write them as conditional puts; and the outcome of each record goes back the way it came, or what
-//! is wrong for good to the failure queue ([`sqs`]), which [`intake`] sees to. What Ably did not deliver,
-//! `backfill` finds through `rest` and mends; `reconcile` does so on a schedule. [`config`] alone reads
-//! the environment.
+//! A delivered body goes one way. [`exporter`] takes an event source's records apart, or `queue`
+//! takes them from an Ably Queue. [`ingest`] has [`ably`] decode each into [`chat`] values and
+//! [`store`] write them as conditional puts. Each record's outcome goes back to its source; permanent
+//! failures go to the failure queue. What Ably did not deliver, `backfill` finds through `rest` and
+//! mends; `reconcile` does so on a schedule. [`config`] alone reads the environment, and [`setup`]
+//! makes parts of settings.
+//!
+//! From the top down; nothing uses what is above it (`scripts/check_layers.py`):
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`setup`] | settings become parts |
+//! | [`config`] | the environment |
+//! | [`exporter`], `reconcile`, `queue` | the functions, and the consumer |
+//! | [`lambda`] | what functions share |
+//! | [`ingest`], `backfill` | deliveries into the table; history into the table |
+//! | [`store`], `rest` | DynamoDB; Ably's REST API |
+//! | [`aws`] | what AWS clients share, SQS, secrets |
+//! | [`ably`] | Ably's wire formats |
+//! | [`chat`], [`time`], [`logs`], [`mistake`] | values, the clock, the log, what is wrong with a setting |
 
 pub mod ably;
 pub mod aws;
@@ -13,30 +27,17 @@ pub mod aws;
 pub mod backfill;
 pub mod chat;
 pub mod config;
-#[path = "ingest/delivery.rs"]
-mod delivery;
-#[path = "ingest/sink.rs"]
+pub mod exporter;
 pub mod ingest;
-#[path = "ingest/mod.rs"]
-pub mod intake;
-#[path = "ingest/parked.rs"]
-mod kept;
-#[path = "exporter/mod.rs"]
 pub mod lambda;
 pub mod logs;
-#[path = "ingest/park.rs"]
-mod park;
+pub mod mistake;
 #[cfg(feature = "queue")]
 pub mod queue;
 #[cfg(feature = "reconcile")]
 pub mod reconcile;
 #[cfg(feature = "reconcile")]
 pub mod rest;
-#[path = "store/room_index.rs"]
-pub mod room_index;
-#[path = "aws/secret.rs"]
-pub mod secret;
-#[path = "aws/sqs.rs"]
-pub mod sqs;
+pub mod setup;
 pub mod store;
 pub mod time;

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ably_chat_exporter::config::QueueConfig;
-use ably_chat_exporter::intake::Intake;
+use ably_chat_exporter::ingest::Ingest;
 use ably_chat_exporter::queue::{Consumer, Options, Status, serve};
 use ably_chat_exporter::store::{Settings, Versions};
 use aws_config::{BehaviorVersion, Region, SdkConfig};

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ably_chat_exporter::chat::RoomName;
+use ably_chat_exporter::ingest::RoomIndex;
 use ably_chat_exporter::ingest::{Ingest, Record, Report};
-use ably_chat_exporter::room_index::RoomIndex;
 use ably_chat_exporter::store::Direction;
 use common::function::{run, sample, spawn};
 use common::history::Message;

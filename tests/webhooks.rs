@@ -7,7 +7,7 @@ use std::slice;
 use std::time::Duration;
 
 use ably_chat_exporter::ably::WebhookTokens;
-use ably_chat_exporter::secret::{Secret, SecretSource};
+use ably_chat_exporter::aws::secret::{Secret, SecretSource};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use common::function::{TIMEOUT, sample, spawn};

@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use crate::ably::json::{self, Kind};
 use crate::ably::members::Members;
 use crate::chat::{Data, JsonText, RawData};
+use crate::mistake::Mistake;
 
 /// Standard alphabet; writes padding and does not insist on it.
 pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -27,29 +28,20 @@ const IV_BYTES: usize = 16;
 #[derive(Clone, PartialEq, Eq)]
 pub struct CipherKey(Vec<u8>);
 
-/// `CIPHER_KEY` is not a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CipherKeyError {
-    /// Not base64.
-    #[error("not base64")]
-    NotBase64,
-    /// Neither 16 nor 32 bytes.
-    #[error("{0} bytes once decoded; an AES key has 16 (aes-128) or 32 (aes-256)")]
-    WrongLength(usize),
-}
-
 impl CipherKey {
     /// Reads a key from base64, the form in which Ably's SDKs make and show it; also from the
     /// URL-safe alphabet, as ably-js does (`Crypto.getDefaultParams`).
     ///
     /// # Errors
     /// When the text is not base64 of 16 or 32 bytes.
-    pub fn from_base64(text: &str) -> Result<Self, CipherKeyError> {
+    pub fn from_base64(text: &str) -> Result<Self, Mistake> {
         let standard = text.trim().replace('-', "+").replace('_', "/");
-        let key = BASE64.decode(standard).map_err(|_| CipherKeyError::NotBase64)?;
+        let key = BASE64.decode(standard).map_err(|_| "not base64")?;
         match key.len() {
             16 | 32 => Ok(Self(key)),
-            length => Err(CipherKeyError::WrongLength(length)),
+            length => Err(Mistake(format!(
+                "{length} bytes once decoded; an AES key has 16 (aes-128) or 32 (aes-256)"
+            ))),
         }
     }
 

@@ -3,16 +3,16 @@
 
 use std::iter;
 
-use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::ably::body::Body;
 use crate::ably::encoding::CipherKey;
-use crate::ably::error::{MessageError, PayloadError};
+use crate::ably::entry::{Entry, Skip, Verdict};
+use crate::ably::error::PayloadError;
 use crate::ably::json::{self, Kind, Mistyped, Path};
 use crate::ably::members::{Aside, Members};
 use crate::ably::{message, room};
-use crate::chat::{ChatEvent, RoomName, Serial};
+use crate::chat::RoomName;
 
 /// Turns delivered bodies into chat events.
 #[derive(Clone, Debug, Default)]
@@ -23,88 +23,11 @@ pub struct Decoder {
     pub cipher_key: Option<CipherKey>,
 }
 
-/// One message of a payload, or one event without messages.
-#[derive(Debug)]
-pub struct Entry {
-    /// What the sender repeats when it sends the same again: the `serial` of a batch's item.
-    pub delivery: Option<String>,
-    /// Which item of a batch it is in, from 0; `None` in an envelope by itself.
-    pub item: Option<usize>,
-    /// Which of its envelope's messages it is, from 0.
-    pub index: usize,
-    /// The room, as far as it could be told.
-    pub room: Option<RoomName>,
-    /// The message, as far as it could be told.
-    pub serial: Option<Serial>,
-    /// What the entry says.
-    pub outcome: Outcome,
-    /// Whether `data` is a string without `encoding` that reads like a chat payload: a sign that
-    /// the delivery loses `encoding`. The message is kept as sent, with an empty `text`.
-    pub encoding_lost: bool,
-    /// Members of another type than they should be: the message is stored with the defaults of
-    /// these, and what they held is kept aside.
-    pub odd: Vec<&'static str>,
-}
-
-impl Entry {
-    pub(super) fn new(outcome: Outcome) -> Self {
-        Self {
-            delivery: None,
-            item: None,
-            index: 0,
-            room: None,
-            serial: None,
-            outcome,
-            encoding_lost: false,
-            odd: Vec::new(),
-        }
-    }
-}
-
-/// What is to be done with an entry.
-#[derive(Debug)]
-pub enum Outcome {
-    /// Store it.
-    Event(ChatEvent),
-    /// Not for the archive: count it.
-    Skip(Skip),
-    /// Ought to be stored and cannot be.
-    Fail(MessageError),
-}
-
-/// Why something is not for the archive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Skip {
-    /// Presence members entering, leaving, updating.
-    Presence,
-    /// Channels opening and closing.
-    Lifecycle,
-    /// Channel occupancy.
-    Occupancy,
-    /// A channel of Ably's own, such as `[meta]log`.
-    Metachannel,
-    /// A channel that is not a chat room.
-    OtherChannel,
-    /// A room channel of the Chat SDK before its single-channel migration.
-    LegacyRoom,
-    /// Marked ephemeral: typing, room reactions.
-    Ephemeral,
-    /// On a room's channel under another name than `chat.message`.
-    OtherName,
-    /// Channel metadata (action 3).
-    Meta,
-    /// Excluded by `ROOM_FILTER`.
-    RoomFilter,
-    /// A reaction summary, and `REACTIONS` is `none`.
-    ReactionsOff,
-}
-
 impl Decoder {
     /// Reads one delivered body: an entry for each message in it, in its order.
     ///
     /// # Errors
-    /// When nothing in the body can be used. A fault in one message is that entry's outcome.
+    /// When nothing in the body can be used. A fault in one message is that entry's verdict.
     pub fn decode(&self, body: &[u8]) -> Result<Vec<Entry>, PayloadError> {
         Ok(self.entries(&Body::read(body)?)?.collect())
     }
@@ -169,7 +92,7 @@ impl Decoder {
             Ok((entries, delivery))
         };
         let (entries, delivery) = read().unwrap_or_else(|error| {
-            let entry = Entry::new(Outcome::Fail(error.into()));
+            let entry = Entry::new(Verdict::Fail(error.into()));
             (Box::new(iter::once(entry)), None)
         });
         entries.map(move |entry| Entry { item: Some(index), delivery: delivery.clone(), ..entry })
@@ -265,7 +188,7 @@ impl<'a> Events<'a> {
                     let path = path.member("messages");
                     message::decode(raw, &path.index(index), room, decoder.cipher_key.as_ref())
                 }),
-                Common::Skip(skip) => Entry::new(Outcome::Skip(*skip)),
+                Common::Skip(skip) => Entry::new(Verdict::Skip(*skip)),
                 Common::Fault(fault) => message::unread(raw, fault.clone().into()),
             };
             Entry { index, ..entry }
@@ -290,7 +213,7 @@ impl<'a> Events<'a> {
 
     fn without_messages(self) -> Result<Box<dyn Iterator<Item = Entry> + Send + 'a>, PayloadError> {
         let skips =
-            |skip, count| Box::new((0..count).map(move |_| Entry::new(Outcome::Skip(skip))));
+            |skip, count| Box::new((0..count).map(move |_| Entry::new(Verdict::Skip(skip))));
         if let Some(presence) = self.presence {
             let members = self.within(|path| json::array(presence, &path.member("presence")))?;
             return Ok(skips(Skip::Presence, members.len()));

@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use crate::ably::action::WireAction;
 use crate::ably::encoding::{self, CipherKey};
-use crate::ably::envelope::Outcome;
+use crate::ably::entry::Verdict;
 use crate::ably::error::MessageError;
 use crate::ably::json::{self, Kind, Mistyped, Path};
 use crate::ably::members::{Aside, Members};
@@ -70,12 +70,12 @@ pub fn pub_sub_message(
     key: Option<&CipherKey>,
 ) -> Result<Option<Fetched>, MessageError> {
     let entry = message::decode(raw, &Path::Root, room, key);
-    match entry.outcome {
-        Outcome::Event(ChatEvent::Version(message, _)) => {
+    match entry.verdict {
+        Verdict::Event(ChatEvent::Version(message, _)) => {
             Ok(Some(Fetched { message: *message, reactions: None, odd: entry.odd }))
         }
-        Outcome::Event(ChatEvent::Reactions(_)) | Outcome::Skip(_) => Ok(None),
-        Outcome::Fail(error) => Err(error),
+        Verdict::Event(ChatEvent::Reactions(_)) | Verdict::Skip(_) => Ok(None),
+        Verdict::Fail(error) => Err(error),
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::ably::action::WireAction;
 use crate::ably::encoding::{self, CipherKey, Content};
-use crate::ably::envelope::{Entry, Outcome, Skip};
+use crate::ably::entry::{Entry, Skip, Verdict};
 use crate::ably::error::MessageError;
 use crate::ably::json::{self, Kind, Mistyped, Path};
 use crate::ably::members::{Aside, Members};
@@ -27,9 +27,9 @@ pub(super) fn decode(
     room: &RoomName,
     key: Option<&CipherKey>,
 ) -> Entry {
-    let mut entry = Entry::new(Outcome::Skip(Skip::OtherName));
+    let mut entry = Entry::new(Verdict::Skip(Skip::OtherName));
     entry.room = Some(room.clone());
-    entry.outcome = outcome(raw, path, key, &mut entry).unwrap_or_else(Outcome::Fail);
+    entry.verdict = verdict(raw, path, key, &mut entry).unwrap_or_else(Verdict::Fail);
     entry
 }
 
@@ -37,35 +37,35 @@ pub(super) fn decode(
 pub(super) fn unread(raw: &RawValue, error: MessageError) -> Entry {
     let mut members = Members::of(raw).unwrap_or_default();
     let serial = serial(&mut members, &Path::Root, &mut Aside::default());
-    Entry { serial: serial.ok(), ..Entry::new(Outcome::Fail(error)) }
+    Entry { serial: serial.ok(), ..Entry::new(Verdict::Fail(error)) }
 }
 
-fn outcome(
+fn verdict(
     raw: &RawValue,
     path: &Path<'_>,
     key: Option<&CipherKey>,
     entry: &mut Entry,
-) -> Result<Outcome, MessageError> {
+) -> Result<Verdict, MessageError> {
     let (mut wire, mut aside) = (Members::read(raw, path)?, Aside::default());
     // First, so that whatever else is wrong names the message.
     let serial = serial(&mut wire, path, &mut aside);
     entry.serial = serial.as_ref().ok().cloned();
     let mut extras = object(&mut wire, "extras", &mut aside);
     if extras.get("ephemeral", "extras.ephemeral", &mut aside, json::boolean) == Some(true) {
-        return Ok(Outcome::Skip(Skip::Ephemeral));
+        return Ok(Verdict::Skip(Skip::Ephemeral));
     }
     let name = name(&mut wire, &mut aside);
     let is_chat = name == Name::Chat;
     let action = wire.take("action", "action", &mut aside);
     let action = match WireAction::read(action, &path.member("action"))? {
-        WireAction::Meta => return Ok(Outcome::Skip(Skip::Meta)),
+        WireAction::Meta => return Ok(Verdict::Skip(Skip::Meta)),
         // A summary is identified by its action, whatever its name (chat-js does the same).
         WireAction::Summary => None,
         // An append changes a message that exists: it may not vanish for want of a name.
         WireAction::Append if is_chat || name == Name::None => {
             return Err(MessageError::Append(path.to_string()));
         }
-        _ if !is_chat => return Ok(Outcome::Skip(Skip::OtherName)),
+        _ if !is_chat => return Ok(Verdict::Skip(Skip::OtherName)),
         WireAction::Version(action) => Some(action),
         WireAction::Append => return Err(MessageError::Append(path.to_string())),
         WireAction::Unknown(action) => {
@@ -76,7 +76,7 @@ fn outcome(
     let room = room.ok_or_else(|| MessageError::EmptyRoom(path.to_string()))?;
     let serial = serial?;
     let Some(action) = action else {
-        return Ok(Outcome::Event(ChatEvent::Reactions(summary_of(wire, room, serial, entry))));
+        return Ok(Verdict::Event(ChatEvent::Reactions(summary_of(wire, room, serial, entry))));
     };
     let riding = summary(&mut wire, &mut aside).filter(|summary| !summary.is_empty());
     let data = wire.take("data", "data", &mut aside);
@@ -89,7 +89,7 @@ fn outcome(
     let known = Known { room, serial, action, content, claims };
     let message = chat_message(wire, known, path, &mut aside)?;
     entry.odd = aside.odd;
-    Ok(Outcome::Event(ChatEvent::Version(Box::new(message), riding)))
+    Ok(Verdict::Event(ChatEvent::Version(Box::new(message), riding)))
 }
 
 /// The serial of a message.

@@ -9,25 +9,26 @@
 mod action;
 mod body;
 mod encoding;
+mod entry;
 mod envelope;
 mod error;
+mod fetched;
 mod json;
 mod members;
 mod message;
 mod meta;
 mod msgpack;
-#[path = "fetched.rs"]
-mod rest;
 mod room;
 mod summary;
 mod webhook;
 
 pub use body::Body;
 pub(crate) use encoding::BASE64;
-pub use encoding::{CipherKey, CipherKeyError};
-pub use envelope::{Decoder, Entry, Outcome, Skip, batches_of_one};
+pub use encoding::CipherKey;
+pub use entry::{Entry, Skip, Verdict};
+pub use envelope::{Decoder, batches_of_one};
 pub use error::{MessageError, PayloadError};
+pub use fetched::{Fetched, annotation, chat_message, pub_sub_message};
 pub use meta::{Trouble, closed_room, trouble};
-pub use rest::{Fetched, annotation, chat_message, pub_sub_message};
 pub use room::{channel_of, of_channel};
 pub use webhook::{WebhookKeys, WebhookTokens};

@@ -1,6 +1,6 @@
 //! Which Ably channels are chat rooms.
 
-use crate::ably::envelope::Skip;
+use crate::ably::entry::Skip;
 use crate::chat::RoomName;
 
 /// Every chat room's channel ends so (Chat spec CHA-RC3c).

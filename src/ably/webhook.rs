@@ -9,6 +9,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 use crate::ably::encoding::BASE64;
+use crate::mistake::Mistake;
 
 /// Fewer characters than this could be guessed.
 const MIN_TOKEN_CHARS: usize = 16;
@@ -30,7 +31,7 @@ impl WebhookKeys {
     ///
     /// # Errors
     /// When there is none, or one is something else; the error does not quote it.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, Mistake> {
         let keys = words(text).map(|key| WebhookKey::parse(key).ok_or(key));
         match keys.collect::<Result<Vec<_>, _>>() {
             Ok(keys) if !keys.is_empty() => Ok(Self(keys)),
@@ -95,10 +96,10 @@ impl WebhookTokens {
     ///
     /// # Errors
     /// When there is none, or one is too short.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, Mistake> {
         let tokens: Vec<_> = words(text).map(ToOwned::to_owned).collect();
         if tokens.is_empty() || tokens.iter().any(|token| token.chars().count() < MIN_TOKEN_CHARS) {
-            return Err(format!("expected {MIN_TOKEN_CHARS} characters or more"));
+            return Err(format!("expected {MIN_TOKEN_CHARS} characters or more").into());
         }
         Ok(Self(tokens))
     }

@@ -2,6 +2,9 @@
 //! start, so it trusts a handful of built-in roots: parsing the platform's takes more time than
 //! everything else.
 
+pub mod secret;
+pub mod sqs;
+
 use std::time::Duration;
 
 use aws_config::environment::{

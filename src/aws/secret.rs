@@ -10,6 +10,7 @@ use aws_config::timeout::TimeoutConfig;
 use tokio::time::Instant;
 
 use crate::aws;
+use crate::mistake::Mistake;
 
 /// How long a fetched secret is used without asking again.
 const MAX_AGE: Duration = Duration::from_secs(300);
@@ -40,7 +41,7 @@ impl SecretSource {
     ///
     /// # Errors
     /// When it is an ARN of neither service.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, Mistake> {
         let mut parts = text.split(':');
         if parts.next() != Some("arn") {
             return Ok(Self::Text(text.into()));
@@ -55,11 +56,13 @@ impl SecretSource {
         }
     }
 
-    async fn fetch(&self, config: &SdkConfig, timeout: Duration) -> Result<String, String> {
+    async fn fetch(&self, config: &SdkConfig, timeout: Duration) -> Result<String, SecretError> {
         let failed = |reason: &str| match self {
-            Self::Text(_) => reason.to_owned(),
-            Self::Parameter(arn) => format!("ssm:GetParameter on {arn}: {reason}"),
-            Self::Secret(arn) => format!("secretsmanager:GetSecretValue on {arn}: {reason}"),
+            Self::Text(_) => SecretError(reason.to_owned()),
+            Self::Parameter(arn) => SecretError(format!("ssm:GetParameter on {arn}: {reason}")),
+            Self::Secret(arn) => {
+                SecretError(format!("secretsmanager:GetSecretValue on {arn}: {reason}"))
+            }
         };
         match tokio::time::timeout(timeout, self.ask(config, timeout / 2)).await {
             Ok(Ok(Some(text))) => Ok(text),
@@ -100,11 +103,17 @@ impl fmt::Debug for SecretSource {
     }
 }
 
+/// A secret could not be read. A webhook is then answered 503, so that Ably sends it again; a program
+/// that needs the secret from the start on does not start; a reconcile is tried again.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SecretError(String);
+
 /// A secret that is read when it is needed, and again when it is old.
 #[derive(Debug)]
 pub struct Secret<T> {
     source: SecretSource,
-    parse: fn(&str) -> Result<T, String>,
+    parse: fn(&str) -> Result<T, Mistake>,
     config: SdkConfig,
     state: Mutex<State<T>>,
     /// Held by whoever fetches it; the others wait for that fetch.
@@ -116,14 +125,14 @@ struct State<T> {
     /// The secret, and when it was read.
     known: Option<(Instant, Arc<T>)>,
     /// Why it could not be read the last time, and when that was.
-    failed: Option<(Instant, String)>,
+    failed: Option<(Instant, SecretError)>,
 }
 
 impl<T> Secret<T> {
     /// The secret at `source`, to be read by `parse`.
     pub fn new(
         source: SecretSource,
-        parse: fn(&str) -> Result<T, String>,
+        parse: fn(&str) -> Result<T, Mistake>,
         config: SdkConfig,
     ) -> Self {
         let state = Mutex::new(State { known: None, failed: None });
@@ -135,7 +144,7 @@ impl<T> Secret<T> {
     ///
     /// # Errors
     /// When the secret has never been read, and cannot be now.
-    pub async fn check(&self, accept: impl Fn(&T) -> bool) -> Result<bool, String> {
+    pub async fn check(&self, accept: impl Fn(&T) -> bool) -> Result<bool, SecretError> {
         let found = self.find(|secret| accept(secret).then_some(())).await?;
         Ok(found.is_some())
     }
@@ -146,7 +155,7 @@ impl<T> Secret<T> {
     /// # Errors
     /// When the secret has never been read and cannot be now, or nothing is found in it and the last
     /// attempt to read it again failed.
-    pub async fn find<R>(&self, find: impl Fn(&T) -> Option<R>) -> Result<Option<R>, String> {
+    pub async fn find<R>(&self, find: impl Fn(&T) -> Option<R>) -> Result<Option<R>, SecretError> {
         let found = find(&*self.read(MAX_AGE).await?);
         match found {
             Some(found) => Ok(Some(found)),
@@ -162,11 +171,11 @@ impl<T> Secret<T> {
     ///
     /// # Errors
     /// When it has never been read, and cannot be now.
-    pub async fn get(&self) -> Result<Arc<T>, String> {
+    pub async fn get(&self) -> Result<Arc<T>, SecretError> {
         self.read(MAX_AGE).await
     }
 
-    async fn read(&self, max_age: Duration) -> Result<Arc<T>, String> {
+    async fn read(&self, max_age: Duration) -> Result<Arc<T>, SecretError> {
         let asked_at = Instant::now();
         if let Some(answer) = self.answer(max_age, asked_at) {
             return answer;
@@ -178,7 +187,9 @@ impl<T> Secret<T> {
         let known = self.lock().known.as_ref().map(|(_, value)| Arc::clone(value));
         let timeout = if known.is_some() { TIMEOUT_WHILE_KNOWN } else { TIMEOUT };
         let fetched = self.source.fetch(&self.config, timeout).await;
-        let fetched = fetched.and_then(|text| (self.parse)(&text).map(Arc::new));
+        let fetched = fetched.and_then(|text| {
+            (self.parse)(&text).map(Arc::new).map_err(|Mistake(what)| SecretError(what))
+        });
         let now = Instant::now();
         match (fetched, known) {
             (Ok(value), _) => {
@@ -188,14 +199,14 @@ impl<T> Secret<T> {
             (Err(reason), known) => {
                 self.lock().failed = Some((now, reason.clone()));
                 let value = known.ok_or_else(|| reason.clone())?;
-                tracing::warn!(reason, "a secret could not be read again; the known one is used");
+                tracing::warn!(%reason, "a secret could not be read again; the known one is used");
                 Ok(value)
             }
         }
     }
 
     /// The answer to a question of `asked_at`, if it takes no fetch.
-    fn answer(&self, max_age: Duration, asked_at: Instant) -> Option<Result<Arc<T>, String>> {
+    fn answer(&self, max_age: Duration, asked_at: Instant) -> Option<Result<Arc<T>, SecretError>> {
         match &*self.lock() {
             State { known: Some((read_at, value)), failed } => {
                 let failed_at = failed.as_ref().map(|(failed_at, _)| failed_at.elapsed());

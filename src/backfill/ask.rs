@@ -11,7 +11,7 @@ use crate::backfill::compare::{AtAbly, SETTLED_AFTER, is_edited};
 use crate::backfill::walk::{Listed, Walk};
 use crate::chat::{ChatMessage, Serial};
 use crate::rest::Versions as Items;
-use crate::store::{Archived, Observation, Put, Versions};
+use crate::store::{Archived, KeepVersions, Observation, Put};
 use crate::time::now;
 
 /// Such requests on their way at once.
@@ -65,7 +65,7 @@ impl Walk<'_> {
     }
 
     fn keeps_versions(&self) -> bool {
-        self.backfill.ingest.store.settings().versions != Versions::Latest
+        self.backfill.store.settings().versions != KeepVersions::Latest
     }
 
     /// All versions of those messages that have more than one, where the table does not know
@@ -104,7 +104,7 @@ impl Walk<'_> {
     }
 
     fn read(&self, items: Items, serial: &Serial) -> Result<Vec<ChatMessage>, String> {
-        let key = self.backfill.ingest.decoder.cipher_key.as_ref();
+        let key = self.backfill.cipher_key.as_ref();
         let versions: Result<Vec<_>, _> = match items {
             Items::Chat(items) => {
                 items.iter().map(|item| ably::chat_message(item, self.room).map(Some)).collect()
@@ -127,7 +127,7 @@ impl Walk<'_> {
         chunk: &[Listed],
         range: (&Serial, &Serial),
     ) -> Result<Vec<Lacking>, Failure> {
-        let (store, room) = (&self.backfill.ingest.store, self.room);
+        let (store, room) = (&self.backfill.store, self.room);
         let known = store.annotations(room, range, false).await?;
         let has_reactions = |listed: &&Listed| {
             listed.fetched.reactions.as_ref().is_some_and(|it| *it != Default::default())
@@ -178,8 +178,7 @@ impl Walk<'_> {
         if wanted.is_empty() {
             return Ok(0);
         }
-        let known: BTreeSet<_> =
-            self.backfill.ingest.store.annotations(self.room, range, true).await?;
+        let known: BTreeSet<_> = self.backfill.store.annotations(self.room, range, true).await?;
         Ok(wanted.iter().filter(|key| !known.contains(key)).count() as u64)
     }
 }

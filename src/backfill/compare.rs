@@ -11,8 +11,8 @@ use crate::chat::{
     Summary, SummaryOf,
 };
 use crate::store::{
-    self, Archived, Condition, Observation, Put, ReactionClients, Reactions as Kept, Store,
-    Unstorable, Versions, differences,
+    self, Archived, Condition, KeepReactions, KeepVersions, Observation, Put, ReactionClients,
+    Store, Unstorable, differences,
 };
 
 /// Ably's history may be so far behind what it delivers, in ms: what a read shows counts as of then, and
@@ -127,7 +127,7 @@ impl AtAbly<'_> {
             compared.tally.write_units += store.version_write_units(row);
             compared.settles = Some(latest.version.serial.clone());
         }
-        if store.settings().reactions != Kept::None {
+        if store.settings().reactions != KeepReactions::None {
             self.reactions(store, archived, latest, repair, &mut compared)?;
         }
         Ok(compared)
@@ -139,19 +139,19 @@ impl AtAbly<'_> {
 
     fn rows<'a>(
         &self,
-        setting: Versions,
+        setting: KeepVersions,
         archived: &'a Archived,
         version: &ChatMessage,
     ) -> Rows<'a> {
         let serial = &version.version.serial;
         let own = archived.versions.get(serial).map(|row| &row.message);
         let lacks_latest = match &archived.latest {
-            None => setting != Versions::All,
+            None => setting != KeepVersions::All,
             // Of every setting: a row that another one left must not stay behind.
             Some(row) => serial.is_newer_than(&row.version.serial),
         };
         let lacks = Lacks {
-            version: setting != Versions::Latest && own.is_none(),
+            version: setting != KeepVersions::Latest && own.is_none(),
             latest: lacks_latest && self.is_latest(version),
         };
         let latest = archived.latest.as_ref().filter(|row| row.version.serial == *serial);
@@ -231,7 +231,7 @@ impl AtAbly<'_> {
             Repair::All => true,
         };
         let mut older = archived.versions.keys().filter(|serial| Some(*serial) <= latest);
-        let has_rows = store.settings().versions != Versions::Latest;
+        let has_rows = store.settings().versions != KeepVersions::Latest;
         let is_noted = compared.findings.is_empty()
             && latest.is_some_and(|latest| archived.settled(latest).is_some());
         has_rows && !is_noted && self.is_whole && is_same && older.all(is_at_ably)

@@ -1,6 +1,5 @@
 //! Finds what Ably did not deliver, and mends it: walks Ably's history of a room, compares each page with
-//! the table, writes what is absent through the same [`crate::ingest`] and conditions as live data, and
-//! leaves a receipt.
+//! the table, writes what is absent under the same conditions as live data, and leaves a receipt.
 
 mod ask;
 mod compare;
@@ -12,6 +11,7 @@ mod stop;
 mod verify;
 mod walk;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use tokio::sync::Semaphore;
@@ -23,10 +23,10 @@ pub use scope::Scope;
 pub use stop::Stop;
 pub use verify::{Verified, verify};
 
+use crate::ably::CipherKey;
 use crate::chat::{RoomName, Serial};
-use crate::ingest::Ingest;
 use crate::rest::{AblyRest, RestError};
-use crate::store::StoreError;
+use crate::store::{RoomIndex, Store, StoreError};
 use crate::time::{MS_PER_DAY, now};
 use receipt::covered_until;
 use walk::Walk;
@@ -59,7 +59,11 @@ impl Repair {
 #[derive(Debug)]
 pub struct Backfill {
     rest: AblyRest,
-    ingest: Ingest,
+    store: Store,
+    /// Decrypts messages that the Pub/Sub API serves encrypted.
+    pub cipher_key: Option<CipherKey>,
+    /// Where rooms are noted; `None` notes none.
+    pub room_index: Option<Arc<RoomIndex>>,
     /// What is written.
     pub repair: Repair,
     /// Whether anything is written at all, receipts and checkpoints included.
@@ -77,7 +81,7 @@ pub struct Backfill {
 }
 
 /// Is told what a walk finds.
-pub trait Report: Send + Sync {
+pub trait Observer: Send + Sync {
     /// The table falls short of Ably.
     fn finding(&self, room: &RoomName, finding: &Finding);
     /// A message could not be read or stored. There will be no receipt.
@@ -145,13 +149,15 @@ impl From<StoreError> for Failure {
 }
 
 impl Backfill {
-    /// A backfill through this client into this ingest's table that writes nothing yet.
+    /// A backfill through this client into this table that writes nothing yet.
     #[must_use]
-    pub fn new(rest: AblyRest, ingest: Ingest, stop: Stop) -> Self {
+    pub fn new(rest: AblyRest, store: Store, stop: Stop) -> Self {
         let (repair, writes) = (Repair::Nothing, Semaphore::new(WRITERS));
         Self {
             rest,
-            ingest,
+            store,
+            cipher_key: None,
+            room_index: None,
             repair,
             is_executed: false,
             annotations: false,
@@ -168,10 +174,10 @@ impl Backfill {
         &self.rest
     }
 
-    /// The way into the table.
+    /// The table.
     #[must_use]
-    pub fn ingest(&self) -> &Ingest {
-        &self.ingest
+    pub fn store(&self) -> &Store {
+        &self.store
     }
 
     /// Walks a room's window, or what of it comes after the checkpoint of an earlier walk that was
@@ -184,7 +190,7 @@ impl Backfill {
         &self,
         room: &RoomName,
         (window, origin): (Window, i64),
-        report: &dyn Report,
+        observer: &dyn Observer,
     ) -> Result<Walked, Failure> {
         let full = if self.is_full { "-full" } else { "" };
         let checkpoint = format!("{origin:015}#{}{full}", self.repair.word());
@@ -193,7 +199,7 @@ impl Backfill {
             room,
             checkpoint,
             scope: self.scope(),
-            report,
+            observer,
             failures: AtomicU64::new(0),
             is_noted: AtomicBool::new(false),
         };
@@ -203,12 +209,12 @@ impl Backfill {
     /// What its walks look at.
     #[must_use]
     pub fn scope(&self) -> Scope {
-        Scope::new(self.rest.app_id(), self.ingest.store.settings(), self.annotations)
+        Scope::new(self.rest.app_id(), self.store.settings(), self.annotations)
     }
 
     /// A room's receipts in the table, but for any that cannot be read.
     async fn receipts(&self, room: &RoomName) -> Result<Vec<Receipt>, StoreError> {
-        Ok(receipts(&self.ingest.store, room).await?.into_iter().flatten().collect())
+        Ok(receipts(&self.store, room).await?.into_iter().flatten().collect())
     }
 
     /// Where a window begins that continues what receipts cover: from `from` on, or from where the
@@ -228,7 +234,7 @@ impl Backfill {
     /// What `RETENTION_DAYS` lets expire is no gap.
     #[must_use]
     pub fn within_retention(&self, window: Window) -> Window {
-        let days = self.ingest.store.settings().retention_days;
+        let days = self.store.settings().retention_days;
         let oldest = days.map_or(0, |days| now() - i64::from(days) * MS_PER_DAY);
         Window { from: window.from.max(oldest), ..window }
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::backfill::receipt::{PageReceipt, Tally, Window, digest, twins};
 use crate::backfill::scope::Scope;
 use crate::chat::{RoomName, Serial};
-use crate::store::{Store, StoreError, Versions};
+use crate::store::{KeepVersions, Store, StoreError};
 use crate::time::{MS_PER_DAY, now};
 
 /// A checkpoint older than this, in ms, is none to go on from: messages may have been edited since.
@@ -102,9 +102,9 @@ impl Progress {
     pub(super) async fn check(&mut self, store: &Store, room: &RoomName) -> Result<(), StoreError> {
         for index in 0..self.done.len() {
             let page = &self.done[index].page;
-            let archive = store.archive(room, (&page.first, &page.last), true).await?;
+            let archive = store.read_range(room, (&page.first, &page.last), true).await?;
             let is_same = digest(&archive, page.as_of) == (page.rows, page.sha256.clone());
-            let is_both = self.scope.versions == Versions::Both.word();
+            let is_both = self.scope.versions == KeepVersions::Both.word();
             let has_gone = |(serial, archived)| twins(serial, archived).is_some();
             if !is_same || is_both && archive.iter().any(has_gone) {
                 self.done.truncate(index);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::{ReactionClients, Reactions, Settings, Versions};
+use crate::store::{KeepReactions, KeepVersions, ReactionClients, Settings};
 
 /// What a walk looked at, or is to look at. `ROOM_FILTER` is no part of it: it takes or leaves
 /// whole rooms, and a room that is left has no receipt.
@@ -24,7 +24,7 @@ pub struct Scope {
 impl Scope {
     /// The scope of these settings.
     pub(super) fn new(app: &str, settings: Settings, annotations: bool) -> Self {
-        let reactions = settings.reactions != Reactions::None;
+        let reactions = settings.reactions != KeepReactions::None;
         Self {
             app: app.into(),
             versions: settings.versions.word().into(),
@@ -38,7 +38,7 @@ impl Scope {
     #[must_use]
     pub fn includes(&self, wanted: &Self) -> bool {
         self.app == wanted.app
-            && (self.versions == wanted.versions || self.versions == Versions::Both.word())
+            && (self.versions == wanted.versions || self.versions == KeepVersions::Both.word())
             && self.reactions >= wanted.reactions
             && self.reaction_clients >= wanted.reaction_clients
             && self.annotations >= wanted.annotations
@@ -57,21 +57,26 @@ mod tests {
             Scope::new("app", settings, annotations)
         };
         let (ids, totals) = (ReactionClients::Ids, ReactionClients::Totals);
-        let all = scope(Versions::Both, Reactions::Snapshots, ids, true);
-        let every = [Versions::Both, Versions::Latest, Versions::All].into_iter().flat_map(|it| {
-            [Reactions::Latest, Reactions::None].into_iter().flat_map(move |reactions| {
-                [ids, totals].into_iter().flat_map(move |clients| {
-                    [true, false].map(move |annotations| scope(it, reactions, clients, annotations))
-                })
-            })
-        });
+        let all = scope(KeepVersions::Both, KeepReactions::Snapshots, ids, true);
+        let every = [KeepVersions::Both, KeepVersions::Latest, KeepVersions::All]
+            .into_iter()
+            .flat_map(|it| {
+                [KeepReactions::Latest, KeepReactions::None].into_iter().flat_map(
+                    move |reactions| {
+                        [ids, totals].into_iter().flat_map(move |clients| {
+                            [true, false]
+                                .map(move |annotations| scope(it, reactions, clients, annotations))
+                        })
+                    },
+                )
+            });
         for less in every {
             assert!(all.includes(&less), "{less:?}");
             assert!(less.includes(&less));
             assert_eq!(less.includes(&all), less == all, "{less:?}");
         }
-        let latest = scope(Versions::Latest, Reactions::Latest, ids, false);
-        let versions = scope(Versions::All, Reactions::Latest, ids, false);
+        let latest = scope(KeepVersions::Latest, KeepReactions::Latest, ids, false);
+        let versions = scope(KeepVersions::All, KeepReactions::Latest, ids, false);
         assert!(!latest.includes(&versions) && !versions.includes(&latest));
         let other = Scope { app: "other".into(), ..all.clone() };
         assert!(!all.includes(&other) && !other.includes(&all));

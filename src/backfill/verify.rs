@@ -2,7 +2,7 @@
 
 use crate::backfill::receipt::{PageReceipt, Receipt, twins};
 use crate::chat::Serial;
-use crate::store::{Archived, Store, StoreError, Versions, VersionsDigest, version_line};
+use crate::store::{Archived, KeepVersions, Store, StoreError, VersionsDigest, version_line};
 
 /// What became of a receipt.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,7 +122,7 @@ impl<'a> Check<'a> {
     fn look_at(&mut self, serial: &Serial, archived: &Archived) {
         let unreadable = archived.unreadable.iter().map(|reason| format!("altered: {reason}"));
         self.found.extend(unreadable);
-        if self.versions == Versions::Both.word() {
+        if self.versions == KeepVersions::Both.word() {
             self.found.extend(twins(serial, archived));
         }
         let is_newer =
@@ -138,7 +138,7 @@ impl<'a> Check<'a> {
         }
         let (first, last) = (&page.first, &page.last);
         let range = format!("from {first} to {last}");
-        let only_latest = versions == Versions::Latest.word();
+        let only_latest = versions == KeepVersions::Latest.word();
         if only_latest && rows + edited >= page.rows && edited > 0 {
             found.push(format!(
                 "{range}: cannot tell, {edited} messages were edited since and only the latest \

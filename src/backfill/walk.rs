@@ -8,6 +8,7 @@ use futures_util::join;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
+use tracing::warn;
 
 use crate::ably::{self, Fetched};
 use crate::backfill::ask::Asked;
@@ -15,12 +16,11 @@ use crate::backfill::compare::{AtAbly, Compared, SETTLED_AFTER, is_edited};
 use crate::backfill::progress::{Done, Progress};
 use crate::backfill::receipt::{PageReceipt, Receipt, Tally, Window, digest};
 use crate::backfill::scope::Scope;
-use crate::backfill::{Backfill, Failure, Repair, Report, Walked};
+use crate::backfill::{Backfill, Failure, Observer, Repair, Walked};
 use crate::chat::{ChatMessage, RoomName, Serial};
-use crate::logs;
+use crate::logs::{KEPT_ASIDE, names};
 use crate::rest::{Form, Page, history_query};
-use crate::room_index::RoomIndex;
-use crate::store::{Archived, Document, Put};
+use crate::store::{Archived, Document, Put, RoomIndex};
 use crate::time::now;
 
 /// Messages that have versions beyond their first, for each of which Ably is asked once, in one chunk of
@@ -64,7 +64,7 @@ pub(super) struct Walk<'a> {
     /// The checkpoint's name.
     pub(super) checkpoint: String,
     pub(super) scope: Scope,
-    pub(super) report: &'a dyn Report,
+    pub(super) observer: &'a dyn Observer,
     pub(super) failures: AtomicU64,
     /// Whether the room was noted in the index of rooms, or would have been.
     pub(super) is_noted: AtomicBool,
@@ -149,7 +149,7 @@ impl Walk<'_> {
 
     /// The progress of an earlier walk, as far as it still holds; else none.
     async fn begin(&self, window: Window) -> Result<Progress, Failure> {
-        let store = &self.backfill.ingest.store;
+        let store = &self.backfill.store;
         if !self.backfill.is_executed {
             return Ok(Progress::begin(self.scope.clone(), window.from));
         }
@@ -176,7 +176,7 @@ impl Walk<'_> {
             return Ok(());
         }
         // First: a checkpoint that outlived its receipt would pass for a walk to go on with.
-        let store = &self.backfill.ingest.store;
+        let store = &self.backfill.store;
         if self.backfill.is_executed {
             store.remove_document(self.room, Document::Checkpoint, &self.checkpoint).await?;
         }
@@ -197,7 +197,7 @@ impl Walk<'_> {
 
     pub(super) fn refuse(&self, serial: Option<&Serial>, reason: &str) {
         self.failures.fetch_add(1, Ordering::Relaxed);
-        self.report.failed(self.room, serial, reason);
+        self.observer.failed(self.room, serial, reason);
     }
 
     /// Whether to stop: at once if somebody wishes it; for want of time only once a chunk is done,
@@ -312,7 +312,7 @@ impl Walk<'_> {
             let read = match page.form {
                 Form::Chat => ably::chat_message(&item, self.room).map(Some),
                 Form::PubSub => {
-                    let key = self.backfill.ingest.decoder.cipher_key.as_ref();
+                    let key = self.backfill.cipher_key.as_ref();
                     ably::pub_sub_message(&item, self.room, key)
                 }
             };
@@ -331,7 +331,7 @@ impl Walk<'_> {
             }
         }
         for (members, (serial, messages)) in &odd {
-            logs::kept_aside_of_history(self.room, serial, members, *messages);
+            kept_aside(self.room, serial, members, *messages);
         }
         listed.sort_by(|one, other| one.message().serial.cmp(&other.message().serial));
         listed.dedup_by(|one, other| one.message().serial == other.message().serial);
@@ -347,8 +347,8 @@ impl Walk<'_> {
     ) -> Result<Option<Done>, Failure> {
         let (Some(first), Some(last)) = (chunk.first(), chunk.last()) else { return Ok(None) };
         let range = (&first.message().serial, &last.message().serial);
-        let (store, backfill) = (&self.backfill.ingest.store, self.backfill);
-        let mut archive = store.archive(self.room, range, false).await?;
+        let (store, backfill) = (&self.backfill.store, self.backfill);
+        let mut archive = store.read_range(self.room, range, false).await?;
         let asked = self.ask(chunk, &archive, range, asked_at);
         let Some(asked) = self.unless_stopped(has_come_further, asked).await else {
             return Ok(None);
@@ -364,13 +364,13 @@ impl Walk<'_> {
             puts.extend(annotations.into_iter().map(|it| (it.key.0, it.put)));
         }
         // The room's note is a write too.
-        let has_index = backfill.ingest.room_index.is_some();
+        let has_index = backfill.room_index.is_some();
         if has_index && !puts.is_empty() && !self.is_noted.swap(true, Ordering::Relaxed) {
             tally.write_units += 1;
         }
         if backfill.is_executed && !puts.is_empty() {
             self.write(puts).await;
-            archive = store.archive(self.room, range, true).await?;
+            archive = store.read_range(self.room, range, true).await?;
             // Mended is what is found so.
             let after = self.compare(&at_ably, &archive, Repair::Missing, false);
             let lacking = self.lacking(&wanted, range).await?;
@@ -383,7 +383,7 @@ impl Walk<'_> {
             for (serial, latest) in &settles {
                 let (_, digest) =
                     archive.get(serial).map(|it| it.digest(latest)).unwrap_or_default();
-                store.settle(self.room, (serial, latest), digest).await?;
+                store.note_versions_digest(self.room, (serial, latest), digest).await?;
             }
         }
         let as_of = asked_at - SETTLED_AFTER;
@@ -391,7 +391,7 @@ impl Walk<'_> {
         let (first, last) = (range.0.clone(), range.1.clone());
         let page = PageReceipt { first, last, as_of, rows, sha256 };
         let position = chunk.iter().map(|listed| listed.message().timestamp).max().unwrap_or(0);
-        self.report.progress(self.room, &tally);
+        self.observer.progress(self.room, &tally);
         Ok(Some(Done { page, position, tally }))
     }
 
@@ -413,13 +413,13 @@ impl Walk<'_> {
                 }
                 continue;
             }
-            match message.compare(&self.backfill.ingest.store, archived, repair) {
+            match message.compare(&self.backfill.store, archived, repair) {
                 Ok(Compared { tally, findings, puts, settles }) => {
                     gaps.tally.add(&tally);
                     gaps.puts.extend(puts.into_iter().map(|put| (serial.clone(), put)));
                     gaps.settles.extend(settles.map(|latest| (serial.clone(), latest)));
                     if is_reported {
-                        findings.iter().for_each(|it| self.report.finding(self.room, it));
+                        findings.iter().for_each(|it| self.observer.finding(self.room, it));
                     }
                 }
                 Err(error) if is_reported => self.refuse(Some(serial), &error.to_string()),
@@ -434,13 +434,13 @@ impl Walk<'_> {
     async fn write(&self, puts: Vec<(Serial, Put)>) {
         let (serials, puts): (Vec<_>, Vec<_>) = puts.into_iter().unzip();
         let _turn = self.backfill.writes.acquire().await;
-        let (ingest, deadline) = (&self.backfill.ingest, Instant::now() + WRITE_TIME);
-        let writes = ingest.write(puts, deadline);
-        let written = match &ingest.room_index {
+        let (backfill, deadline) = (self.backfill, Instant::now() + WRITE_TIME);
+        let writes = backfill.store.write_all(puts, deadline);
+        let written = match &backfill.room_index {
             Some(index) => {
                 let room = std::iter::once((self.room.clone(), now()));
                 let mut patience = RoomIndex::PATIENCE;
-                index.note_beside(&ingest.store, room, &mut patience, deadline, writes).await
+                index.note_beside(&backfill.store, room, &mut patience, deadline, writes).await
             }
             None => writes.await,
         };
@@ -454,7 +454,7 @@ impl Walk<'_> {
     async fn save(&self, progress: &Progress) -> Result<(), Failure> {
         if self.backfill.is_executed {
             let key = (self.room, Document::Checkpoint, &*self.checkpoint);
-            let store = &self.backfill.ingest.store;
+            let store = &self.backfill.store;
             store.put_document(key, &progress.saved(), progress.oldest).await?;
         }
         Ok(())
@@ -493,7 +493,7 @@ impl Walk<'_> {
             finished_at: now(),
             pages: progress.pages(),
         };
-        let (receipt, store) = (receipt.sealed(), &self.backfill.ingest.store);
+        let (receipt, store) = (receipt.sealed(), &self.backfill.store);
         walked.receipt_units += store.document_write_units(self.room, &receipt);
         if self.backfill.is_executed {
             let key = (self.room, Document::Receipt, &*receipt.name());
@@ -538,4 +538,11 @@ fn serial_of(item: &RawValue) -> Option<Serial> {
         serial: Serial,
     }
     serde_json::from_str::<Named>(item.get()).ok().map(|named| named.serial)
+}
+
+/// Logs members that are kept aside on a page of history: a set of them, with the number of
+/// messages and the first of them.
+fn kept_aside(room: &RoomName, serial: &Serial, members: &[&str], messages: u64) {
+    let (room, serial) = names(Some(room), Some(serial));
+    warn!(room, serial, members = members.join(" "), messages, "{KEPT_ASIDE}");
 }

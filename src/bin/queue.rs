@@ -3,11 +3,11 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use ably_chat_exporter::aws::{self, Identity};
-use ably_chat_exporter::config::{ConfigError, QueueConfig};
-use ably_chat_exporter::intake::Intake;
-use ably_chat_exporter::logs::{init_logs, wrong_settings};
+use ably_chat_exporter::config::QueueConfig;
+use ably_chat_exporter::logs::init_logs;
+use ably_chat_exporter::mistake::Mistake;
 use ably_chat_exporter::queue::{Consumer, Options, Refused, Status, check, serve};
+use ably_chat_exporter::setup::{self, NotStarted};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -31,21 +31,15 @@ async fn main() -> ExitCode {
     if flags.check {
         return ask();
     }
-    let config = match QueueConfig::from_env(flags.dead_letters) {
-        Ok(config) => config,
-        Err(ConfigError(mistakes)) => {
-            wrong_settings(&mistakes);
-            return ExitCode::FAILURE;
-        }
-    };
+    let config = setup::or_exit(QueueConfig::from_env(flags.dead_letters));
     init_logs(config.config.log_level);
     match run(config).await {
         Ok(()) => {
             tracing::info!("stopped");
             ExitCode::SUCCESS
         }
-        Err(End::WrongSetting(mistake)) => {
-            wrong_settings(&[mistake]);
+        Err(End::NotStarted(error)) => {
+            error.log();
             ExitCode::FAILURE
         }
         Err(End::Refused(error)) => {
@@ -57,27 +51,34 @@ async fn main() -> ExitCode {
 
 /// Why the consumer ends by itself.
 enum End {
-    WrongSetting(String),
+    NotStarted(NotStarted),
     Refused(Refused),
 }
 
-async fn run(mut config: QueueConfig) -> Result<(), End> {
-    let stop = stop_on_signals().map_err(|error| End::WrongSetting(error.to_string()))?;
+impl From<NotStarted> for End {
+    fn from(error: NotStarted) -> Self {
+        Self::NotStarted(error)
+    }
+}
+
+async fn run(config: QueueConfig) -> Result<(), End> {
+    let wrong = |setting, mistake: &Mistake| NotStarted::wrong(setting, mistake);
+    let stop = stop_on_signals().map_err(|error| wrong("signals", &error.to_string().into()))?;
     let status = Status::new();
     let address = serve(config.http_address, &status).await.map_err(|error| {
-        End::WrongSetting(format!("HTTP_ADDRESS {}: {error}", config.http_address))
+        let mistake = format!("{}: {error}", config.http_address);
+        wrong("HTTP_ADDRESS", &mistake.into())
     })?;
     tracing::info!(%address, "serving /healthz and /metrics");
-    let sdk = aws::connect(config.config.platform_roots, Identity::Anywhere).await;
-    config.config.fetch_secrets(&sdk).await.map_err(End::WrongSetting)?;
+    let ingest = setup::consumer_ingest(config.config).await?;
     let options = Options {
         address: config.address,
         queues: config.queues,
         prefetch: config.prefetch,
         patience: Options::PATIENCE,
     };
-    let consumer = Consumer::new(Intake::new(config.config, &sdk), options, status);
-    consumer.check_table(&stop).await.map_err(End::WrongSetting)?;
+    let consumer = Consumer::new(ingest, options, status);
+    consumer.check_table(&stop).await.map_err(NotStarted::table)?;
     consumer.run(&stop).await.map_err(End::Refused)
 }
 

@@ -1,8 +1,9 @@
 //! Settings of what asks Ably's REST API: those of the function, and where and who.
 
 use super::{Config, ConfigError, Reader, environment, secret};
+use crate::aws::secret::SecretSource;
+use crate::mistake::Mistake;
 use crate::rest::{ApiKey, base_url};
-use crate::secret::SecretSource;
 
 /// Everything the backfill and the reconcile function can be told by the environment.
 #[derive(Clone, Debug)]
@@ -64,7 +65,7 @@ impl AblyRestConfig {
 
 impl AblyRestConfig {
     /// Checks a key that is given here; one that is kept elsewhere is checked when it is read.
-    fn check_app(&self) -> Result<(), String> {
+    fn check_app(&self) -> Result<(), Mistake> {
         match &self.api_key {
             Some(SecretSource::Text(text)) => {
                 ApiKey::parse(text)?.check_app(self.config.ably_app_id.as_deref())
@@ -74,10 +75,10 @@ impl AblyRestConfig {
     }
 }
 
-fn history_days(text: &str) -> Result<u16, String> {
+fn history_days(text: &str) -> Result<u16, Mistake> {
     match text.parse() {
         Ok(days @ 1..=MAX_HISTORY_DAYS) => Ok(days),
-        _ => Err(format!("expected a whole number of days from 1 to {MAX_HISTORY_DAYS}")),
+        _ => Err(Mistake(format!("expected a whole number of days from 1 to {MAX_HISTORY_DAYS}"))),
     }
 }
 
@@ -85,7 +86,7 @@ fn history_days(text: &str) -> Result<u16, String> {
 ///
 /// # Errors
 /// When it is none, or none that makes sense.
-pub fn pace(text: &str) -> Result<f64, String> {
+pub fn pace(text: &str) -> Result<f64, Mistake> {
     match text.parse() {
         Ok(pace) if (0.01..=10_000.0).contains(&pace) => Ok(pace),
         _ => Err("expected requests a second, 0.01 to 10000".into()),

@@ -9,12 +9,11 @@ mod queue;
 use std::fmt;
 use std::str::FromStr;
 
-use aws_config::SdkConfig;
-use regex_lite::Regex;
-
 use crate::ably::{CipherKey, WebhookKeys, WebhookTokens};
-use crate::secret::{Secret, SecretSource};
-use crate::store::{ReactionClients, Reactions, Settings, Versions};
+use crate::aws::secret::SecretSource;
+use crate::ingest::RoomFilter;
+use crate::mistake::{Mistake, words};
+use crate::store::Settings;
 #[cfg(feature = "reconcile")]
 pub use ably_rest::{AblyRestConfig, pace};
 #[cfg(feature = "queue")]
@@ -28,16 +27,13 @@ pub struct Config {
     /// `VERSIONS`, `REACTIONS`, `REACTION_CLIENTS`, `RETENTION_DAYS`: what is stored.
     pub settings: Settings,
     /// `ROOM_FILTER`: store only rooms whose name this matches somewhere.
-    pub room_filter: Option<Regex>,
+    pub room_filter: Option<RoomFilter>,
     /// `ROOM_INDEX`: note which rooms there are.
     pub room_index: Switch,
     /// `ABLY_APP_ID`: refuse events of other Ably apps.
     pub ably_app_id: Option<String>,
-    /// `CIPHER_KEY`: decrypts encrypted messages. One that is kept elsewhere is there once
-    /// [`Config::fetch_secrets`] has read it.
-    pub cipher_key: Option<CipherKey>,
-    /// Where `CIPHER_KEY` is kept, if it is an ARN.
-    cipher_key_source: Option<SecretSource>,
+    /// `CIPHER_KEY`: decrypts encrypted messages.
+    pub cipher_key: Option<SecretSource>,
     /// `WEBHOOK_KEYS`: Ably API keys that sign webhooks.
     pub webhook_keys: Option<SecretSource>,
     /// `WEBHOOK_TOKEN`: what the header `X-Webhook-Token` says in requests that Ably does not sign.
@@ -92,25 +88,7 @@ impl Config {
         reader.finish(config)
     }
 
-    /// Reads what is needed from the start on and kept elsewhere: `CIPHER_KEY`, if it is an ARN.
-    ///
-    /// # Errors
-    /// When it cannot be read there, or is no key.
-    pub async fn fetch_secrets(&mut self, sdk: &SdkConfig) -> Result<(), String> {
-        if let Some(source) = self.cipher_key_source.take() {
-            let key = Secret::new(source, cipher_key, sdk.clone()).get().await;
-            let key = key.map_err(|reason| format!("CIPHER_KEY: {reason}"))?;
-            self.cipher_key = Some((*key).clone());
-        }
-        Ok(())
-    }
-
     fn read_by<F: Fn(&str) -> Option<String>>(reader: &mut Reader<F>) -> Self {
-        let kept = reader.parsed("CIPHER_KEY", |text| secret(text, cipher_key));
-        let (cipher_key, cipher_key_source) = match kept {
-            Some(SecretSource::Text(text)) => (cipher_key(&text).ok(), None),
-            elsewhere => (None, elsewhere),
-        };
         let log_level =
             ["LOG_LEVEL", "AWS_LAMBDA_LOG_LEVEL"].map(|name| reader.parsed(name, log_level));
         Self {
@@ -122,12 +100,12 @@ impl Config {
                 retention_days: reader.parsed("RETENTION_DAYS", retention_days),
             },
             room_filter: reader.parsed("ROOM_FILTER", |text| {
-                Regex::new(text).map_err(|error| format!("not a regular expression: {error}"))
+                RoomFilter::parse(text)
+                    .map_err(|error| Mistake(format!("not a regular expression: {error}")))
             }),
             room_index: reader.choice("ROOM_INDEX"),
             ably_app_id: reader.text("ABLY_APP_ID"),
-            cipher_key,
-            cipher_key_source,
+            cipher_key: reader.parsed("CIPHER_KEY", |text| secret(text, CipherKey::from_base64)),
             webhook_keys: reader.parsed("WEBHOOK_KEYS", |text| secret(text, WebhookKeys::parse)),
             webhook_token: reader
                 .parsed("WEBHOOK_TOKEN", |text| secret(text, WebhookTokens::parse)),
@@ -161,19 +139,23 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         (self.lookup)(name).filter(|value| !value.is_empty())
     }
 
-    fn required<T: Default>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> T {
+    fn required<T: Default>(
+        &mut self,
+        name: &str,
+        parse: impl Fn(&str) -> Result<T, Mistake>,
+    ) -> T {
         if self.text(name).is_none() {
             self.mistakes.push(format!("{name} is not set"));
         }
         self.parsed(name, parse).unwrap_or_default()
     }
 
-    fn parsed<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+    fn parsed<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, Mistake>) -> Option<T> {
         let value = self.text(name)?;
         parse(&value).map_err(|reason| self.mistakes.push(format!("{name}: {reason}"))).ok()
     }
 
-    fn choice<T: Default + FromStr<Err = String>>(&mut self, name: &str) -> T {
+    fn choice<T: Default + FromStr<Err = Mistake>>(&mut self, name: &str) -> T {
         self.parsed(name, str::parse).unwrap_or_default()
     }
 }
@@ -181,19 +163,17 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
 /// A hundred years; more is a typing mistake, and would overflow nothing but common sense.
 const MAX_RETENTION_DAYS: u32 = 36_500;
 
-fn retention_days(text: &str) -> Result<u32, String> {
+fn retention_days(text: &str) -> Result<u32, Mistake> {
     match text.parse() {
         Ok(days @ 1..=MAX_RETENTION_DAYS) => Ok(days),
-        _ => Err(format!("expected a whole number of days from 1 to {MAX_RETENTION_DAYS}")),
+        _ => {
+            Err(Mistake(format!("expected a whole number of days from 1 to {MAX_RETENTION_DAYS}")))
+        }
     }
 }
 
-fn cipher_key(text: &str) -> Result<CipherKey, String> {
-    CipherKey::from_base64(text).map_err(|error| error.to_string())
-}
-
 /// A secret, or a reference to one; a secret that is given here is tried here.
-fn secret<T>(text: &str, parse: fn(&str) -> Result<T, String>) -> Result<SecretSource, String> {
+fn secret<T>(text: &str, parse: fn(&str) -> Result<T, Mistake>) -> Result<SecretSource, Mistake> {
     let source = SecretSource::parse(text)?;
     match &source {
         SecretSource::Text(text) => parse(text).map(|_| source),
@@ -201,35 +181,16 @@ fn secret<T>(text: &str, parse: fn(&str) -> Result<T, String>) -> Result<SecretS
     }
 }
 
-fn log_level(text: &str) -> Result<tracing::Level, String> {
+fn log_level(text: &str) -> Result<tracing::Level, Mistake> {
     match text.to_ascii_uppercase().as_str() {
         "FATAL" => Ok(tracing::Level::ERROR), // Lambda's word; tracing has none above ERROR
-        other => other
-            .parse()
-            .map_err(|_| "expected TRACE, DEBUG, INFO, WARN, ERROR or FATAL".to_owned()),
+        other => {
+            other.parse().map_err(|_| "expected TRACE, DEBUG, INFO, WARN, ERROR or FATAL".into())
+        }
     }
 }
 
-/// Makes a setting out of an enum: its words, and the error that lists them.
-macro_rules! words {
-    ($type:ty, $($word:literal => $value:expr),+) => {
-        impl FromStr for $type {
-            type Err = String;
-
-            fn from_str(text: &str) -> Result<Self, String> {
-                match text {
-                    $($word => Ok($value),)+
-                    _ => Err(format!("expected one of {}", [$($word),+].join(", "))),
-                }
-            }
-        }
-    };
-}
-
-words!(Versions, "both" => Self::Both, "latest" => Self::Latest, "all" => Self::All);
-words!(Reactions, "latest" => Self::Latest, "snapshots" => Self::Snapshots, "none" => Self::None);
-words!(Switch, "on" => Self::On, "off" => Self::Off);
-words!(ReactionClients, "ids" => Self::Ids, "totals" => Self::Totals);
+words!(Switch, "on" => On, "off" => Off);
 
 #[cfg(test)]
 mod tests {
@@ -291,7 +252,6 @@ mod tests {
         let settings = [("CIPHER_KEY", key), ("WEBHOOK_KEYS", keys), ("WEBHOOK_TOKEN", token)];
         let config = read(&[&[("TABLE_NAME", "t")], &settings[..]].concat()).unwrap();
         let printed = format!("{config:?}");
-        assert!(printed.contains("CipherKey(128 bits)"));
         assert!(![key, "api-secret", token].iter().any(|secret| printed.contains(secret)));
         let keys = WebhookKeys::parse(keys).unwrap();
         let tokens = WebhookTokens::parse(token).unwrap();

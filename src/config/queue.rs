@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::{Config, ConfigError, Reader, environment};
+use crate::mistake::Mistake;
 use crate::queue::{Address, QueueName};
 
 /// Everything the queue consumer can be told: what the function can, but for webhooks, and its own.
@@ -65,7 +66,7 @@ impl QueueConfig {
         }
         if queues.iter().any(QueueName::is_dead_letters) && config.failure_queue_url.is_none() {
             reader.mistakes.push(
-                "FAILURE_QUEUE_URL is not set: what is wrong for good in a queue of dead letters \
+                "FAILURE_QUEUE_URL is not set: permanent failures in a queue of dead letters \
                  would be lost"
                     .into(),
             );
@@ -76,7 +77,7 @@ impl QueueConfig {
         }
         let prefetch = reader.parsed("PREFETCH", |text| match text.parse() {
             Ok(prefetch @ 1..) => Ok(prefetch),
-            _ => Err(format!("expected a whole number from 1 to {}", u16::MAX)),
+            _ => Err(Mistake(format!("expected a whole number from 1 to {}", u16::MAX))),
         });
         let prefetch = prefetch.unwrap_or(PREFETCH);
         let http_address = reader.http_address();
@@ -92,7 +93,7 @@ impl QueueConfig {
 impl<F: Fn(&str) -> Option<String>> Reader<F> {
     fn http_address(&mut self) -> SocketAddr {
         let address = self.parsed("HTTP_ADDRESS", |text| {
-            text.parse().map_err(|_| "expected an address and a port, 0.0.0.0:8080".to_owned())
+            text.parse().map_err(|_| "expected an address and a port, 0.0.0.0:8080".into())
         });
         address.unwrap_or(HTTP_ADDRESS)
     }

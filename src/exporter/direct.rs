@@ -1,58 +1,40 @@
-//! A direct invocation: the event is the payload, or one that was kept of an earlier failure. Ably's
-//! AWS Lambda integration sends one message each, asynchronously, and never sees the answer;
+//! A direct invocation: the event is the payload, or one that comes back from an earlier failure.
+//! Ably's AWS Lambda integration sends one message each, asynchronously, and never sees the answer;
 //! Lambda's retries do, and at last its on-failure destination keeps the event.
 
 use std::borrow::Cow;
 
-use lambda_runtime::Diagnostic;
+use crate::exporter::event::Incoming;
+use crate::exporter::source::{
+    Answer, Arrival, Failed, Reply as ReplyTo, Source, Taken, all_or_nothing,
+};
+use crate::ingest::delivery::{Delivery, OnPermanentFailure, Order, Unreadable};
+use crate::ingest::outcome::Outcome;
 
-use crate::delivery::{Delivery, IfRefused, Order};
-use crate::ingest::{ErrorType, Report, reasons};
+pub(super) const SOURCE: Source = Source { name: "direct", sent: |_| true, read };
 
-/// An invocation with a record that could not be stored.
-#[derive(Debug)]
-pub struct Failed {
-    /// What became of every message.
-    pub report: Box<Report>,
-    error_type: ErrorType,
-}
+/// The report of all messages, or the first failures in words.
+struct Reply;
 
-impl Failed {
-    /// The failure that `report` tells of.
-    pub(super) fn new(report: Report) -> Self {
-        let error_type = report.error_type().unwrap_or(ErrorType::Retryable);
-        Self { report: Box::new(report), error_type }
-    }
-}
-
-impl From<Failed> for Diagnostic {
-    fn from(failed: Failed) -> Self {
-        Self {
-            error_type: failed.error_type.as_str().into(),
-            error_message: message(&failed.report),
-        }
-    }
-}
-
-/// The event on its way in.
-pub(super) fn delivery<'a>(event: &'a str, request_id: &str, received_at: i64) -> Delivery<'a> {
+fn read<'a>(event: &Incoming<'a>, arrival: &Arrival<'_>) -> Result<Taken<'a>, Unreadable> {
     let mut delivery = Delivery {
-        source: "direct",
+        source: SOURCE.name,
         source_arn: None,
-        id: request_id.into(),
-        received_at,
-        body: Ok(Cow::Borrowed(event.as_bytes())),
-        raw: event,
-        if_refused: IfRefused::HandBack,
+        id: arrival.request_id.into(),
+        received_at: arrival.received_at,
+        body: Ok(Cow::Borrowed(event.raw.as_bytes())),
+        raw: event.raw,
+        on_permanent_failure: OnPermanentFailure::HandBack,
         order: Order::Free,
     };
     if delivery.open() {
         delivery.source = "replay";
     }
-    delivery
+    Ok(Taken { deliveries: vec![delivery], reply: Box::new(Reply) })
 }
 
-fn message(report: &Report) -> String {
-    let failed: Vec<_> = report.failed.iter().collect();
-    format!("{} of {} not stored; {}", failed.len(), report.received, reasons(&failed))
+impl ReplyTo for Reply {
+    fn answer(&self, _: &[Delivery<'_>], ended: Vec<Outcome>) -> Result<Answer, Failed> {
+        all_or_nothing(ended).map(Answer::Report)
+    }
 }

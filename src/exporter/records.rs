@@ -1,40 +1,36 @@
-//! SQS and Kinesis: `Records`, each with its own source, answered with those that have to come again
-//! (Lambda Developer Guide, "Implementing partial batch responses"). Lambda takes an answer of any
-//! other form for success, and a mapping without `ReportBatchItemFailures` does not read it.
+//! SQS and Kinesis: `Records`, each with its own source, answered with those that have to come
+//! again ([`crate::lambda::batch`]).
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::delivery::{self, Delivery, Fate, IfRefused, Order};
-use crate::kept::{self, Fragment};
+use crate::exporter::event::Incoming;
+use crate::exporter::source::{Answer, Arrival, Failed, Reply, Source, Taken, total};
+use crate::exporter::{kinesis, sqs};
+use crate::ingest::delivery::{self, Delivery, OnPermanentFailure, Order, Unreadable};
+use crate::ingest::outcome::{Disposition, Outcome};
+use crate::ingest::parked::{self, Fragment};
+use crate::lambda::{BatchItemFailure, BatchItemFailures};
 
-/// The records that have to come again.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BatchItemFailures {
-    /// In the order of the event.
-    pub batch_item_failures: Vec<BatchItemFailure>,
-}
+pub(super) const SOURCE: Source =
+    Source { name: "records", sent: |event| event.shape.aws_records.is_some(), read };
 
-/// A record that has to come again.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BatchItemFailure {
-    /// SQS: the message id. Kinesis: the sequence number.
-    pub item_identifier: String,
-}
+/// Reads a record of one source.
+type ReadRecord = for<'a> fn(&'a RawValue, &Arrival<'_>) -> Result<Record<'a>, Unreadable>;
 
-/// A record, and how its source is told that it has to come again.
-#[derive(Debug)]
+/// Who reads a record, by its `eventSource`.
+const READERS: [(&str, ReadRecord); 2] = [("aws:sqs", sqs::read), ("aws:kinesis", kinesis::read)];
+
+/// A record, and what its source calls it in the answer.
 pub(super) struct Record<'a> {
-    pub(super) delivery: Delivery<'a>,
+    delivery: Delivery<'a>,
     identifier: Option<String>,
     /// What it holds of a record that was parked in pieces.
     piece: Option<Fragment>,
-    /// The same of the other pieces, once they are put together.
+    /// The identifiers of the other pieces, once they are put together.
     others: Vec<Option<String>>,
 }
 
@@ -46,58 +42,66 @@ struct Envelope {
     sns_event_source: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct SqsRecord<'a> {
-    message_id: Option<String>,
-    #[serde(borrow)]
-    body: Option<&'a RawValue>,
-    #[serde(default)]
-    attributes: SqsAttributes,
-    #[serde(rename = "eventSourceARN")]
-    arn: Option<String>,
+/// Names the records that have to come again: of each record, all its identifiers.
+struct Names(Vec<Vec<Option<String>>>);
+
+impl<'a> Record<'a> {
+    pub(super) fn new(delivery: Delivery<'a>, identifier: Option<String>) -> Self {
+        Self { delivery, identifier, piece: None, others: Vec::new() }
+    }
+
+    /// The same, where it is a piece of a record that was parked.
+    pub(super) fn with_piece(self, piece: Option<Fragment>) -> Self {
+        Self { piece, ..self }
+    }
 }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct SqsAttributes {
-    /// In ms since the epoch.
-    sent_timestamp: Option<String>,
-    message_group_id: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct KinesisRecord {
-    kinesis: Kinesis,
-    #[serde(rename = "eventSourceARN")]
-    arn: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Kinesis {
-    sequence_number: Option<String>,
-    data: Option<String>,
-}
-
-/// Takes an event's records apart. What comes from the queue called `failure_queue` goes back there
-/// if it still fails.
-pub(super) fn read<'a>(
-    records: &'a RawValue,
-    received_at: i64,
-    failure_queue: Option<&str>,
-) -> Result<Vec<Record<'a>>, String> {
-    let records: Vec<&RawValue> =
-        serde_json::from_str(records.get()).map_err(|_| "$.Records: expected an array")?;
+fn read<'a>(event: &Incoming<'a>, arrival: &Arrival<'_>) -> Result<Taken<'a>, Unreadable> {
+    let records = event.shape.aws_records.and_then(|raw| serde_json::from_str(raw.get()).ok());
+    let records: Vec<&'a RawValue> =
+        records.ok_or_else(|| Unreadable::from("$.Records: expected an array"))?;
     if records.is_empty() {
         return Err("$.Records: empty".into());
     }
-    Ok(join(records.into_iter().map(|raw| record(raw, received_at, failure_queue)).collect()))
+    let records = join(records.into_iter().map(|raw| record(raw, arrival)).collect());
+    let (deliveries, names) = records
+        .into_iter()
+        .map(|Record { delivery, identifier, others, .. }| {
+            (delivery, std::iter::once(identifier).chain(others).collect())
+        })
+        .unzip();
+    Ok(Taken { deliveries, reply: Box::new(Names(names)) })
+}
+
+fn record<'a>(raw: &'a RawValue, arrival: &Arrival<'_>) -> Record<'a> {
+    let read = delivery::read::<Envelope>(raw).and_then(|envelope| {
+        let source = envelope.event_source.or(envelope.sns_event_source);
+        let source = source.ok_or_else(|| Unreadable::from("eventSource: missing"))?;
+        match READERS.iter().find(|(name, _)| *name == source) {
+            Some((_, read)) => read(raw, arrival),
+            None if source.starts_with("aws:") && source.len() < 32 => Err(Unreadable(format!(
+                "eventSource: {source:?} is neither aws:sqs nor aws:kinesis"
+            ))),
+            None => Err("eventSource: neither aws:sqs nor aws:kinesis".into()),
+        }
+    });
+    read.unwrap_or_else(|reason| {
+        let delivery = Delivery {
+            source: "unknown",
+            source_arn: None,
+            id: delivery::id(None, raw.get().as_bytes()),
+            received_at: arrival.received_at,
+            body: Err(reason),
+            raw: raw.get(),
+            on_permanent_failure: OnPermanentFailure::Park,
+            order: Order::Free,
+        };
+        Record::new(delivery, None)
+    })
 }
 
 /// Puts records that were parked in pieces together, where all pieces are there: the first of them
-/// becomes the record, and the others share its fate.
+/// becomes the record, and the others share its end.
 fn join(mut records: Vec<Record<'_>>) -> Vec<Record<'_>> {
     let mut wholes: BTreeMap<_, BTreeMap<usize, usize>> = BTreeMap::new();
     for (index, record) in records.iter().enumerate() {
@@ -111,7 +115,7 @@ fn join(mut records: Vec<Record<'_>>) -> Vec<Record<'_>> {
             continue;
         };
         let pieces = indices.values().filter_map(|&index| records[index].piece.as_ref());
-        records[first].delivery.body = kept::join(pieces).map(Cow::Owned);
+        records[first].delivery.body = parked::join(pieces).map(Cow::Owned);
         for &index in indices.values().filter(|index| **index != first) {
             let identifier = records[index].identifier.take();
             records[first].others.push(identifier);
@@ -122,116 +126,39 @@ fn join(mut records: Vec<Record<'_>>) -> Vec<Record<'_>> {
     records.filter(|(index, _)| !joined.contains(index)).map(|(_, record)| record).collect()
 }
 
-fn record<'a>(raw: &'a RawValue, received_at: i64, failure_queue: Option<&str>) -> Record<'a> {
-    let read = delivery::read::<Envelope>(raw).and_then(|envelope| {
-        match envelope.event_source.or(envelope.sns_event_source).as_deref() {
-            Some("aws:sqs") => sqs(raw, received_at, failure_queue),
-            Some("aws:kinesis") => kinesis(raw, received_at),
-            Some(other) if other.starts_with("aws:") && other.len() < 32 => {
-                Err(format!("eventSource: {other:?} is neither aws:sqs nor aws:kinesis"))
-            }
-            Some(_) => Err("eventSource: neither aws:sqs nor aws:kinesis".into()),
-            None => Err("eventSource: missing".into()),
-        }
-    });
-    read.unwrap_or_else(|reason| Record {
-        delivery: Delivery {
-            source: "unknown",
-            source_arn: None,
-            id: delivery::id(None, raw.get().as_bytes()),
-            received_at,
-            body: Err(reason),
-            raw: raw.get(),
-            if_refused: IfRefused::Park,
-            order: Order::Free,
-        },
-        identifier: None,
-        piece: None,
-        others: Vec::new(),
-    })
-}
-
-fn sqs<'a>(
-    raw: &'a RawValue,
-    received_at: i64,
-    failure_queue: Option<&str>,
-) -> Result<Record<'a>, String> {
-    let record: SqsRecord<'_> = delivery::read(raw)?;
-    let identifier = record.message_id.filter(|id| !id.is_empty());
-    let queue = record.arn.as_deref().and_then(|arn| arn.rsplit(':').next()).unwrap_or_default();
-    let SqsAttributes { sent_timestamp, message_group_id } = record.attributes;
-    // A standard queue may have groups too, and keeps no order in them.
-    let order = match message_group_id {
-        Some(group) if queue.ends_with(".fifo") => Order::Group(format!("{queue}/{group}")),
-        _ => Order::Free,
-    };
-    // The queue's time orders what came out of order; in a group, the order of delivery is right.
-    let sent_at = sent_timestamp.and_then(|sent| sent.parse().ok());
-    let sent_at = sent_at.filter(|_| order == Order::Free);
-    let if_refused = match failure_queue {
-        Some(name) if name == queue => IfRefused::HandBack,
-        _ => IfRefused::Park,
-    };
-    let body = match record.body.map(|body| serde_json::from_str::<String>(body.get())) {
-        Some(Ok(text)) => Ok(text),
-        Some(Err(_)) => Err("body: expected a string".to_owned()),
-        None => Err("body: missing".to_owned()),
-    };
-    let piece = match (if_refused, &body) {
-        (IfRefused::HandBack, Ok(text)) => kept::fragment(text),
-        _ => None,
-    };
-    let mut delivery = Delivery {
-        source: "sqs",
-        id: delivery::id(identifier.clone(), raw.get().as_bytes()),
-        source_arn: record.arn,
-        received_at: sent_at.unwrap_or(received_at),
-        body: body.map(|text| Cow::Owned(text.into_bytes())),
-        raw: raw.get(),
-        if_refused,
-        order,
-    };
-    delivery.open();
-    Ok(Record { delivery, identifier, piece, others: Vec::new() })
-}
-
-fn kinesis(raw: &RawValue, received_at: i64) -> Result<Record<'_>, String> {
-    let KinesisRecord { kinesis, arn } = delivery::read(raw)?;
-    let identifier = kinesis.sequence_number.filter(|number| !number.is_empty());
-    let delivery = Delivery {
-        source: "kinesis",
-        source_arn: arn,
-        id: delivery::id(identifier.clone(), raw.get().as_bytes()),
-        // Not the stream's time, which is approximate: records of one key come in their order.
-        received_at,
-        body: delivery::from_base64(kinesis.data.as_deref(), "kinesis.data"),
-        raw: raw.get(),
-        if_refused: IfRefused::Park,
-        order: Order::Stream,
-    };
-    Ok(Record { delivery, identifier, piece: None, others: Vec::new() })
-}
-
-/// Names the records that have to come again; `None` if one of them has no name, in which case the
-/// whole event has to.
-pub(super) fn failures<'a>(
-    ended: impl Iterator<Item = (&'a Record<'a>, Fate)> + Clone,
-) -> Option<BatchItemFailures> {
-    let has_failed = |fate| fate == Fate::Failed;
-    let orders = ended.clone().map(|(record, fate)| (&record.delivery.order, has_failed(fate)));
-    let mut failures = BatchItemFailures::default();
-    for ((record, fate), is_held) in ended.zip(delivery::held(orders)) {
-        let is_named = match &record.delivery.order {
-            // Lambda goes on from the first that is named.
-            Order::Stream => has_failed(fate) && !is_held,
-            Order::Free | Order::Group(_) | Order::Batch => has_failed(fate) || is_held,
-        };
-        if is_named {
-            for identifier in std::iter::once(&record.identifier).chain(&record.others) {
-                let item_identifier = identifier.clone()?;
+impl Names {
+    /// The records that have to come again; `None` if one of them has no name, in which case the
+    /// whole event has to.
+    fn failures(
+        &self,
+        deliveries: &[Delivery<'_>],
+        ended: &[Outcome],
+    ) -> Option<BatchItemFailures> {
+        let orders = deliveries.iter().zip(ended).map(|(delivery, outcome)| {
+            (&delivery.order, outcome.disposition == Disposition::HandedBack)
+        });
+        let mut failures = BatchItemFailures::default();
+        let held = delivery::held(orders.clone());
+        for ((names, (order, has_failed)), is_held) in self.0.iter().zip(orders).zip(held) {
+            let is_named = match order {
+                // Lambda goes on from the first that is named.
+                Order::Stream => has_failed && !is_held,
+                Order::Free | Order::Group(_) | Order::Batch => has_failed || is_held,
+            };
+            for name in names.iter().filter(|_| is_named) {
+                let item_identifier = name.clone()?;
                 failures.batch_item_failures.push(BatchItemFailure { item_identifier });
             }
         }
+        Some(failures)
     }
-    Some(failures)
+}
+
+impl Reply for Names {
+    fn answer(&self, deliveries: &[Delivery<'_>], ended: Vec<Outcome>) -> Result<Answer, Failed> {
+        match self.failures(deliveries, &ended) {
+            Some(failures) => Ok(Answer::Failures(failures)),
+            None => Err(Failed::new(total(ended))),
+        }
+    }
 }

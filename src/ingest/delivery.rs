@@ -1,4 +1,4 @@
-//! One record on its way in, whatever it is from: what has to be known of it to answer for it.
+//! One record on its way in, whatever source it is from: what must be known of it to answer for it.
 
 use std::borrow::Cow;
 
@@ -8,11 +8,11 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use crate::ably::BASE64;
-use crate::ingest::Report;
-use crate::kept::{self, Kept};
+use crate::ingest::outcome::Report;
+use crate::ingest::replay::{self, Replayed};
 use crate::store::hex;
 
-/// A record, and what the function has to know of it to answer for it.
+/// A record, and what must be known of it to answer for it.
 #[derive(Debug)]
 pub(crate) struct Delivery<'a> {
     /// The event source's name in logs and parked records.
@@ -24,23 +24,35 @@ pub(crate) struct Delivery<'a> {
     /// When it arrived, in ms since the epoch.
     pub(crate) received_at: i64,
     /// The payload; or why the record holds none.
-    pub(crate) body: Result<Cow<'a, [u8]>, String>,
+    pub(crate) body: Result<Cow<'a, [u8]>, Unreadable>,
     /// The record as the event source wrote it, to be parked if it holds no payload.
     pub(crate) raw: &'a str,
-    /// What becomes of it if it fails permanently.
-    pub(crate) if_refused: IfRefused,
+    /// Where it goes if it fails permanently.
+    pub(crate) on_permanent_failure: OnPermanentFailure,
     /// What its failure means for other records of the event.
     pub(crate) order: Order,
 }
 
-/// What becomes of a record that fails permanently.
+/// Why a record, or an event, holds nothing that can be read. Nobody decides by it: it becomes the
+/// reason of a permanent failure, in the log, in the answer and in the failure queue.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Unreadable(pub(crate) String);
+
+impl From<&str> for Unreadable {
+    fn from(reason: &str) -> Self {
+        Self(reason.into())
+    }
+}
+
+/// Where a record goes that fails permanently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum IfRefused {
-    /// It goes to the failure queue, and counts as dealt with.
+pub(crate) enum OnPermanentFailure {
+    /// To the failure queue, and then counts as dealt with.
     Park,
-    /// The same, unless the rule is wrong: then whoever sent it is told so.
+    /// The same, unless the rule is wrong: then its sender is answered so.
     ParkUnlessWrongRule,
-    /// It goes back to where it is from, which keeps it.
+    /// Back to its source, which keeps it.
     HandBack,
 }
 
@@ -58,12 +70,12 @@ pub(crate) enum Order {
 }
 
 impl Delivery<'_> {
-    /// If the body is something that was kept of a failure, puts what was kept in its place, known
-    /// as it was when it first came. Whether it is.
+    /// Replaces a parked or failed-invocation record with its original payload, id and arrival time.
+    /// Returns whether it was one.
     pub(crate) fn open(&mut self) -> bool {
         let body = self.body.as_deref().ok().and_then(|body| str::from_utf8(body).ok());
-        let kept = body.and_then(|body| kept::open(body, self.received_at));
-        let Some(Kept { id, received_at, body }) = kept else { return false };
+        let replayed = body.and_then(|body| replay::open(body, self.received_at));
+        let Some(Replayed { id, received_at, body }) = replayed else { return false };
         self.body = body.map(|body| Cow::Owned(body.into_owned()));
         self.id = id;
         self.received_at = received_at;
@@ -71,7 +83,7 @@ impl Delivery<'_> {
     }
 }
 
-impl IfRefused {
+impl OnPermanentFailure {
     pub(crate) fn parks(self, report: &Report) -> bool {
         match self {
             Self::Park => true,
@@ -81,8 +93,8 @@ impl IfRefused {
     }
 }
 
-/// Of each record, whether another one's failure holds it: one before it, or, where a batch ends as a
-/// whole, any.
+/// For each record, whether it must be redelivered with another: an earlier one of its stream or
+/// group, or any of an all-or-nothing batch.
 pub(crate) fn held<'a>(records: impl Iterator<Item = (&'a Order, bool)> + Clone) -> Vec<bool> {
     let mut holding: Vec<&Order> = Vec::new();
     if records.clone().any(|(_, has_failed)| has_failed) {
@@ -99,27 +111,9 @@ pub(crate) fn held<'a>(records: impl Iterator<Item = (&'a Order, bool)> + Clone)
     held
 }
 
-/// How a record ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// All of it is stored, or not for the archive.
-    Done,
-    /// What could not be stored is in the failure queue.
-    Parked,
-    /// It has to be handed back.
-    Failed,
-}
-
-/// A record's end, and what became of its messages.
-#[derive(Debug)]
-pub(crate) struct Outcome {
-    pub(crate) fate: Fate,
-    pub(crate) report: Report,
-}
-
 /// Reads one record into `T`, which names the members that are of use here and no others: a member
-/// that is not looked at cannot keep a message out of the archive.
-pub(crate) fn read<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, String> {
+/// that nobody looks at cannot keep a message out of the archive.
+pub(crate) fn read<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, Unreadable> {
     match raw.get().as_bytes().first() {
         Some(b'{') => serde_json::from_str(raw.get())
             .map_err(|_| "the record's members are not of the types that AWS documents".into()),
@@ -127,10 +121,13 @@ pub(crate) fn read<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, Strin
     }
 }
 
-/// The body in a record's member `name`, which holds base64.
-pub(crate) fn from_base64(text: Option<&str>, name: &str) -> Result<Cow<'static, [u8]>, String> {
-    let text = text.ok_or_else(|| format!("{name}: missing"))?;
-    let bytes = BASE64.decode(text).map_err(|_| format!("{name}: not base64"))?;
+/// Decodes the base64 of a record's member `name`.
+pub(crate) fn from_base64(
+    text: Option<&str>,
+    name: &str,
+) -> Result<Cow<'static, [u8]>, Unreadable> {
+    let text = text.ok_or_else(|| Unreadable(format!("{name}: missing")))?;
+    let bytes = BASE64.decode(text).map_err(|_| Unreadable(format!("{name}: not base64")))?;
     Ok(Cow::Owned(bytes))
 }
 

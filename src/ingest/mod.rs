@@ -1,28 +1,48 @@
-//! The way in that every entry point shares: records are ingested together, and what is permanently
-//! wrong is parked with its reason, so that its neighbours can go on.
+//! The way in that every entry point shares: a [`Sink`] stores records together, and what fails
+//! permanently is parked with its reason, so that its neighbours can go on.
+//!
+//! | file | does |
+//! |---|---|
+//! | `delivery` | what must be known of a record to answer for it |
+//! | `sink`, `batch` | body → events → rows, stored together |
+//! | `outcome` | what became of a record, and whether its failure is transient or permanent |
+//! | `park`, `parked` | sends permanent failures to the failure queue; their form there |
+//! | `replay` | opens what comes back from there, or from a failed invocation |
+//! | `filter` | which rooms are stored |
+//! | `log` | the lines about all this |
 
-use aws_config::SdkConfig;
+mod batch;
+pub(crate) mod delivery;
+mod filter;
+pub(crate) mod log;
+pub(crate) mod outcome;
+mod park;
+pub(crate) mod parked;
+mod replay;
+mod sink;
+
 use tokio::time::Instant;
 
-use crate::config::Config;
-use crate::delivery::{self, Delivery, Fate, Outcome};
-use crate::ingest::{ErrorType, Ingest, Record, Report};
-use crate::logs;
-use crate::park;
-use crate::sqs::SqsQueue;
+use crate::aws::sqs::SqsQueue;
+use delivery::Delivery;
+use outcome::{Disposition, Outcome};
+
+pub use filter::RoomFilter;
+pub use outcome::{ErrorType, Failure, Report};
+pub use sink::{Record, Sink};
 
 /// Takes records in.
 #[derive(Debug)]
-pub struct Intake {
+pub struct Ingest {
     /// Decodes and stores.
-    pub ingest: Ingest,
-    /// Keeps what is permanently wrong, where handing it back would hold up its neighbours.
+    pub sink: Sink,
+    /// Keeps permanent failures, where handing them back would hold up their neighbours.
     pub failure_queue: Option<SqsQueue>,
 }
 
-/// What is to be known of records that are taken in together.
+/// One attempt at records that are taken in together.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Occasion<'a> {
+pub(crate) struct Attempt<'a> {
     /// What logs call it.
     pub(crate) request_id: &'a str,
     /// The version of the program, for parked records.
@@ -31,81 +51,74 @@ pub(crate) struct Occasion<'a> {
     pub(crate) deadline: Instant,
 }
 
-impl Intake {
-    /// The way into the table, and to the failure queue, that the settings name.
-    #[must_use]
-    pub fn new(config: Config, sdk: &SdkConfig) -> Self {
-        Self {
-            failure_queue: config
-                .failure_queue_url
-                .clone()
-                .map(|url| SqsQueue::new(url, sdk.clone())),
-            ingest: Ingest::new(config, sdk),
-        }
-    }
-
-    /// Ingests records, parks what is permanently wrong, and logs; an outcome for each record.
-    pub(crate) async fn take(
+impl Ingest {
+    /// Stores records, parks permanent failures, and logs; an outcome for each record.
+    pub(crate) async fn ingest(
         &self,
-        call: Occasion<'_>,
+        attempt: Attempt<'_>,
         deliveries: &[&Delivery<'_>],
     ) -> Vec<Outcome> {
-        let reports = self.ingest(call, deliveries).await;
-        let fates = self.settle(call, deliveries, &reports).await;
-        let ended = fates.into_iter().zip(reports);
-        let outcomes: Vec<_> = ended.map(|(fate, report)| Outcome { fate, report }).collect();
-        logs::not_stored(call.request_id, deliveries, &outcomes);
+        let reports = self.store(attempt, deliveries).await;
+        let dispositions = self.dispose(attempt, deliveries, &reports).await;
+        let ended = dispositions.into_iter().zip(reports);
+        let outcomes: Vec<_> =
+            ended.map(|(disposition, report)| Outcome { disposition, report }).collect();
+        log::not_stored(attempt.request_id, deliveries, &outcomes);
         outcomes
     }
 
-    async fn ingest(&self, call: Occasion<'_>, deliveries: &[&Delivery<'_>]) -> Vec<Report> {
+    async fn store(&self, attempt: Attempt<'_>, deliveries: &[&Delivery<'_>]) -> Vec<Report> {
         let readable = deliveries.iter().filter_map(|delivery| {
             let body = delivery.body.as_deref().ok()?;
             Some(Record { id: &delivery.id, body, received_at: delivery.received_at })
         });
         let records: Vec<_> = readable.collect();
-        let mut ingested = self.ingest.ingest(&records, call.deadline).await.into_iter();
+        let mut stored = self.sink.store_records(&records, attempt.deadline).await.into_iter();
         let reports = deliveries.iter().map(|delivery| match &delivery.body {
-            Ok(_) => ingested.next().unwrap_or_default(),
+            Ok(_) => stored.next().unwrap_or_default(),
             Err(reason) => Report::unreadable(reason),
         });
         reports.collect()
     }
 
-    /// What becomes of records that have been ingested.
-    async fn settle(
+    /// Where each record goes. Transient failures return to their source. Permanent ones are
+    /// parked, but for those that their source keeps, and those that come again anyway: they would
+    /// be parked at every attempt.
+    async fn dispose(
         &self,
-        call: Occasion<'_>,
+        attempt: Attempt<'_>,
         deliveries: &[&Delivery<'_>],
         reports: &[Report],
-    ) -> Vec<Fate> {
+    ) -> Vec<Disposition> {
         let types: Vec<_> = reports.iter().map(Report::error_type).collect();
-        let fate = |error_type: &Option<ErrorType>| error_type.map_or(Fate::Done, |_| Fate::Failed);
-        let mut fates: Vec<_> = types.iter().map(fate).collect();
-        let Some(queue) = &self.failure_queue else { return fates };
-        // What comes again anyway is not parked, or it would be at every attempt.
+        let end = |error_type: &Option<ErrorType>| {
+            error_type.map_or(Disposition::Done, |_| Disposition::HandedBack)
+        };
+        let mut dispositions: Vec<_> = types.iter().map(end).collect();
+        let Some(queue) = &self.failure_queue else { return dispositions };
         let ended = deliveries.iter().zip(&types);
         let held = delivery::held(
             ended.map(|(one, found)| (&one.order, *found == Some(ErrorType::Retryable))),
         );
         let is_parked = |&index: &usize| {
             types[index] == Some(ErrorType::NonRetryable)
-                && deliveries[index].if_refused.parks(&reports[index])
+                && deliveries[index].on_permanent_failure.parks(&reports[index])
                 && !held[index]
         };
         let indices: Vec<_> = (0..reports.len()).filter(is_parked).collect();
-        let refused = indices.iter().map(|&index| (deliveries[index], &reports[index]));
-        let parked = park::park(queue, call, &refused.collect::<Vec<_>>()).await;
-        let mut failed = Vec::new();
+        let failed: Vec<_> =
+            indices.iter().map(|&index| (deliveries[index], &reports[index])).collect();
+        let parked = park::park(queue, attempt, &failed).await;
+        let mut unparked = Vec::new();
         for (index, parked) in indices.into_iter().zip(parked) {
             match parked {
-                Ok(()) => fates[index] = Fate::Parked,
-                Err(error) => failed.push((deliveries[index], error)),
+                Ok(()) => dispositions[index] = Disposition::Parked,
+                Err(error) => unparked.push((deliveries[index], error)),
             }
         }
-        if let Some((first, error)) = failed.first() {
-            logs::not_parked(call.request_id, first, failed.len(), &error.to_string());
+        if let Some((first, error)) = unparked.first() {
+            log::not_parked(attempt.request_id, first, unparked.len(), &error.to_string());
         }
-        fates
+        dispositions
     }
 }

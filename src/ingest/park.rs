@@ -1,4 +1,4 @@
-//! What is permanently wrong goes to the failure queue with its reason: of a batch, the items at
+//! Parking: permanent failures go to the failure queue with their reason; of a batch, the items at
 //! fault only.
 
 use std::collections::BTreeMap;
@@ -10,31 +10,31 @@ use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
 use crate::ably;
-use crate::delivery::{Delivery, Order};
-use crate::ingest::{ErrorType, Failure, Report, reasons};
-use crate::intake::Occasion;
-use crate::kept::{Circumstances, Parked};
-use crate::sqs::{self, SendError, SqsQueue};
+use crate::aws::sqs::{self, SendError, SqsQueue};
+use crate::ingest::Attempt;
+use crate::ingest::delivery::{Delivery, Order};
+use crate::ingest::outcome::{ErrorType, Failure, Report, reasons};
+use crate::ingest::parked::{Parked, Provenance};
 use crate::time::now;
 
 /// Bytes of a reason that are kept. Five failures have a few hundred, unless a value is quoted.
 const MOST_REASON: usize = 8_192;
 
 /// A delivery, and what of it could not be stored.
-pub(crate) type Refused<'a> = (&'a Delivery<'a>, &'a Report);
+pub(crate) type Unstored<'a> = (&'a Delivery<'a>, &'a Report);
 
 /// Sends to the queue what of each delivery could not be stored, in their order; of each, whether
 /// all of it is there.
 pub(crate) async fn park(
     queue: &SqsQueue,
-    call: Occasion<'_>,
-    refused: &[Refused<'_>],
+    attempt: Attempt<'_>,
+    refused: &[Unstored<'_>],
 ) -> Vec<Result<(), SendError>> {
     let has_failed = AtomicBool::new(false);
     let texts = refused.iter().enumerate().flat_map(|(index, refused)| {
         // What there is no time to send is not made ready either.
-        let texts = match Instant::now() < call.deadline {
-            true => messages(call, *refused),
+        let texts = match Instant::now() < attempt.deadline {
+            true => messages(attempt, *refused),
             false => vec![String::new()],
         };
         texts.into_iter().map(move |text| (index, text))
@@ -46,7 +46,7 @@ pub(crate) async fn park(
         };
         let (left, sent): (Vec<_>, Vec<_>) = pack.into_iter().partition(is_left);
         let (numbers, texts): (Vec<_>, Vec<_>) = sent.into_iter().unzip();
-        let answers = queue.send_pack(texts, Duration::ZERO, call.deadline).await;
+        let answers = queue.send_pack(texts, Duration::ZERO, attempt.deadline).await;
         if answers.iter().any(Result::is_err) {
             has_failed.store(true, Ordering::Relaxed);
         }
@@ -67,7 +67,7 @@ pub(crate) async fn park(
 }
 
 /// What is sent of one delivery.
-fn messages(call: Occasion<'_>, (delivery, report): Refused<'_>) -> Vec<String> {
+fn messages(attempt: Attempt<'_>, (delivery, report): Unstored<'_>) -> Vec<String> {
     let whole = delivery.body.as_deref().unwrap_or(delivery.raw.as_bytes());
     let mut by_item: BTreeMap<Option<usize>, Vec<&Failure>> = BTreeMap::new();
     for failure in &report.failed {
@@ -80,7 +80,7 @@ fn messages(call: Occasion<'_>, (delivery, report): Refused<'_>) -> Vec<String> 
         let mut reason = reasons(&failed);
         reason.truncate(reason.floor_char_boundary(MOST_REASON));
         let body = item.and_then(|item| cut.get(&item)).map_or(whole, String::as_bytes);
-        let circumstances = Circumstances {
+        let provenance = Provenance {
             source: delivery.source.into(),
             source_arn: delivery.source_arn.as_deref().map(Into::into),
             record_id: delivery.id.as_str().into(),
@@ -88,9 +88,9 @@ fn messages(call: Occasion<'_>, (delivery, report): Refused<'_>) -> Vec<String> 
             parked_at: now(),
             error_type: ErrorType::NonRetryable.as_str().into(),
             reason: reason.into(),
-            function_version: call.function_version.into(),
+            function_version: attempt.function_version.into(),
         };
-        Parked::messages(&circumstances, body, sqs::MAX_BYTES, sqs::allowed)
+        Parked::messages(&provenance, body, sqs::MAX_BYTES, sqs::allowed)
     });
     messages.collect()
 }

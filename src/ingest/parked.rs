@@ -1,43 +1,25 @@
-//! What was kept of a failure, to be tried again: the record of a failed asynchronous invocation
-//! (Lambda Developer Guide, "Capturing records of Lambda asynchronous invocations"), or a record
-//! that this function has parked.
+//! A parked record as it lies in the failure queue: its payload as it came, where it is from, and
+//! why it is there. One that is too large for a message is packed, or cut into pieces.
 
 use std::borrow::Cow;
 use std::io::{Read, Write};
 
-use aws_smithy_types::DateTime;
-use aws_smithy_types::date_time::Format;
 use base64::Engine;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use crate::ably::BASE64;
-
-/// The longest that Lambda can have had an event before it gave up (Lambda Developer Guide,
-/// "Asynchronous invocation"): six hours in its queue (`MaximumEventAgeInSeconds` takes no more),
-/// and a last attempt of a quarter of an hour; as long again for what the guide does not say.
-const LONGEST_KEPT_MS: i64 = (6 * 60 + 15 + 15) * 60 * 1_000;
-
-/// A payload, and what it was known by when it first came.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Kept<'a> {
-    /// Its delivery id then: the same snapshot is then the same row.
-    pub(crate) id: String,
-    /// When it arrived then, or the earliest that it can have: old reactions then stay old.
-    pub(crate) received_at: i64,
-    pub(crate) body: Result<Cow<'a, [u8]>, String>,
-}
+use crate::ingest::delivery::Unreadable;
 
 /// A parked record, as it lies in the failure queue.
 #[derive(Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Parked<'a> {
-    /// The circumstances.
+    /// Where it is from, when it came, and why it is parked.
     #[serde(borrow)]
-    pub(crate) parked: Circumstances<'a>,
+    pub(crate) parked: Provenance<'a>,
     /// The payload as it came, where it is text.
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     body: Option<Cow<'a, str>>,
@@ -78,7 +60,7 @@ const MAX_UNPACKED: u64 = 16 * 1_024 * 1_024;
 /// Where a parked record is from, when it came, and why it is parked.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Circumstances<'a> {
+pub(crate) struct Provenance<'a> {
     /// The event source's name.
     #[serde(borrow)]
     pub(crate) source: Cow<'a, str>,
@@ -104,15 +86,34 @@ pub(crate) struct Circumstances<'a> {
 }
 
 impl<'a> Parked<'a> {
-    fn new(parked: &Circumstances<'a>) -> Self {
+    fn new(parked: &Provenance<'a>) -> Self {
         let parked = parked.clone();
         Self { parked, body: None, body_base64: None, body_gzip: None, piece: None }
+    }
+
+    /// The payload as it came.
+    pub(super) fn payload(self) -> Result<Cow<'a, [u8]>, Unreadable> {
+        match (self.body, self.body_base64, self.body_gzip) {
+            (_, _, Some(_)) if let Some(Piece { number, of }) = self.piece => {
+                Err(Unreadable(format!(
+                    "piece {number} of {of} of a record; the others were not in the same batch"
+                )))
+            }
+            (Some(Cow::Borrowed(text)), ..) => Ok(Cow::Borrowed(text.as_bytes())),
+            (Some(Cow::Owned(text)), ..) => Ok(Cow::Owned(text.into_bytes())),
+            (None, Some(text), _) => match BASE64.decode(text) {
+                Ok(bytes) => Ok(Cow::Owned(bytes)),
+                Err(_) => Err("bodyBase64: not base64".into()),
+            },
+            (None, None, Some(text)) => gunzip(&text).map(Cow::Owned),
+            (None, None, None) => Err("the parked record has no body".into()),
+        }
     }
 
     /// The messages that keep `body`: JSON made into what the queue takes by `finish`, of
     /// `most_bytes` each at most. One where that does, which is nearly always.
     pub(crate) fn messages(
-        parked: &Circumstances<'a>,
+        parked: &Provenance<'a>,
         body: &'a [u8],
         most_bytes: usize,
         finish: impl Fn(String) -> String,
@@ -160,12 +161,12 @@ pub(crate) fn fragment(json: &str) -> Option<Fragment> {
 }
 
 /// Puts pieces together, all of them and in their order.
-pub(crate) fn join<'a>(pieces: impl Iterator<Item = &'a Fragment>) -> Result<Vec<u8>, String> {
+pub(crate) fn join<'a>(pieces: impl Iterator<Item = &'a Fragment>) -> Result<Vec<u8>, Unreadable> {
     gunzip(&pieces.map(|piece| piece.text.as_str()).collect::<String>())
 }
 
-fn gunzip(text: &str) -> Result<Vec<u8>, String> {
-    let packed = BASE64.decode(text).map_err(|_| "bodyGzip: not base64")?;
+fn gunzip(text: &str) -> Result<Vec<u8>, Unreadable> {
+    let packed = BASE64.decode(text).map_err(|_| Unreadable::from("bodyGzip: not base64"))?;
     let mut body = Vec::new();
     let mut unpacked = GzDecoder::new(packed.as_slice()).take(MAX_UNPACKED);
     match unpacked.read_to_end(&mut body) {
@@ -173,77 +174,4 @@ fn gunzip(text: &str) -> Result<Vec<u8>, String> {
         Ok(_) => Ok(body),
         Err(_) => Err("bodyGzip: not gzip".into()),
     }
-}
-
-/// The record of an invocation that failed.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct FailedInvocation<'a> {
-    #[serde(borrow)]
-    timestamp: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    request_context: RequestContext<'a>,
-    #[serde(borrow)]
-    request_payload: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RequestContext<'a> {
-    #[serde(borrow)]
-    request_id: Cow<'a, str>,
-    /// `RetriesExhausted`, `EventAgeExceeded`: no front end's context has it.
-    #[serde(rename = "condition")]
-    _condition: &'a RawValue,
-}
-
-/// What tells what was kept from a payload, in one scan: nearly everything is a payload.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Shape<'a> {
-    #[serde(borrow)]
-    parked: Option<&'a RawValue>,
-    #[serde(borrow)]
-    request_context: Option<&'a RawValue>,
-}
-
-/// Takes apart what was kept, and came back at `received_at` (ms since the epoch); `None` if `json`
-/// is no such thing.
-pub(crate) fn open(json: &str, received_at: i64) -> Option<Kept<'_>> {
-    let Shape { parked, request_context } = serde_json::from_str(json).ok()?;
-    parked.or(request_context)?;
-    if let Ok(Parked { parked, body, body_base64, body_gzip, piece }) = serde_json::from_str(json) {
-        let body = match (body, body_base64, body_gzip) {
-            (_, _, Some(_)) if let Some(Piece { number, of }) = piece => Err(format!(
-                "piece {number} of {of} of a record; the others were not in the same batch"
-            )),
-            (Some(Cow::Borrowed(text)), ..) => Ok(Cow::Borrowed(text.as_bytes())),
-            (Some(Cow::Owned(text)), ..) => Ok(Cow::Owned(text.into_bytes())),
-            (None, Some(text), _) => match BASE64.decode(text) {
-                Ok(bytes) => Ok(Cow::Owned(bytes)),
-                Err(_) => Err("bodyBase64: not base64".into()),
-            },
-            (None, None, Some(text)) => gunzip(&text).map(Cow::Owned),
-            (None, None, None) => Err("the parked record has no body".into()),
-        };
-        let Circumstances { record_id, received_at, .. } = parked;
-        return Some(Kept { id: record_id.into(), received_at, body });
-    }
-    let failed: FailedInvocation<'_> = serde_json::from_str(json).ok()?;
-    let time = failed.timestamp.and_then(|time| DateTime::from_str(&time, Format::DateTime).ok());
-    let gave_up_at = time.and_then(|time| time.to_millis().ok());
-    let body = match failed.request_payload {
-        Some(payload) => Ok(Cow::Borrowed(payload.get().as_bytes())),
-        None => {
-            Err("the failure's record holds no payload: streams keep theirs, and Lambda names \
-                     but shard and sequence numbers; read them from the stream again"
-                .into())
-        }
-    };
-    Some(Kept {
-        id: failed.request_context.request_id.into(),
-        // Lambda says when it gave up. Newer reactions may have come while it still tried.
-        received_at: gave_up_at.unwrap_or(received_at) - LONGEST_KEPT_MS,
-        body,
-    })
 }

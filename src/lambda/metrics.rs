@@ -12,8 +12,7 @@ use metrique_writer_core::{
 };
 use metrique_writer_format_emf::{Emf, MetricDefinition, MetricDirective};
 
-use crate::delivery::{Fate, Outcome};
-use crate::ingest::Report;
+use crate::ingest::outcome::{Disposition, Outcome, Report};
 
 /// The CloudWatch namespace of every metric.
 const NAMESPACE: &str = "AblyChatExporter";
@@ -56,7 +55,7 @@ impl Default for Metrics {
 
 impl Metrics {
     /// Writes one invocation's line. `now` is in ms since the epoch.
-    pub(super) fn emit(&self, function_name: &str, outcomes: &[Outcome], now: i64) {
+    pub(crate) fn emit(&self, function_name: &str, outcomes: &[Outcome], now: i64) {
         let timestamps = outcomes.iter().flat_map(|outcome| &outcome.report.stored_timestamps);
         let lags = timestamps.filter(|timestamp| **timestamp > 0);
         let mut lags: Vec<u64> =
@@ -66,7 +65,7 @@ impl Metrics {
     }
 
     /// Counts a webhook that was not taken in.
-    pub(super) fn refused(&self, function_name: &str, reason: &str, now: i64) {
+    pub(crate) fn refused(&self, function_name: &str, reason: &str, now: i64) {
         write(&self.refused, &RefusedLine { function_name, reason, now });
     }
 
@@ -148,8 +147,10 @@ impl Entry for Line<'_> {
             let count = self.outcomes.iter().map(|outcome| count(&outcome.report)).sum::<u64>();
             writer.value(name, &count);
         }
-        for (name, fate) in [("Parked", Fate::Parked), ("HandedBack", Fate::Failed)] {
-            let ended = self.outcomes.iter().filter(|outcome| outcome.fate == fate).count();
+        for (name, end) in
+            [("Parked", Disposition::Parked), ("HandedBack", Disposition::HandedBack)]
+        {
+            let ended = self.outcomes.iter().filter(|outcome| outcome.disposition == end).count();
             writer.value(name, &(ended as u64));
         }
         writer.value("IngestLag", &self.lags);

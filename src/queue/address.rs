@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use lapin::uri::{AMQPScheme, AMQPUri};
 
+use crate::mistake::Mistake;
 /// Ably's virtual host.
 const VIRTUAL_HOST: &str = "shared";
 /// The queue of an app's dead letters.
@@ -21,10 +22,10 @@ impl Address {
     ///
     /// # Errors
     /// When it is no such URL, or would send the key in the clear; the error does not quote it.
-    pub fn from_url(url: &str) -> Result<Self, String> {
+    pub fn from_url(url: &str) -> Result<Self, Mistake> {
         const FORM: &str = "expected amqps://APPID.KEYID:SECRET@HOST:5671/shared";
         let url = url.trim();
-        let uri: AMQPUri = url.parse().map_err(|_| FORM.to_owned())?;
+        let uri: AMQPUri = url.parse().map_err(|_| FORM)?;
         // The parser puts RabbitMQ's defaults where something is missing.
         let given = url.split_once("://").and_then(|(_, rest)| rest.split_once('@'));
         if given
@@ -41,7 +42,7 @@ impl Address {
     ///
     /// # Errors
     /// When it is no host, or holds a key; the error does not quote it.
-    pub fn of_host(host: &str) -> Result<Self, String> {
+    pub fn of_host(host: &str) -> Result<Self, Mistake> {
         const FORM: &str = "expected a host such as us-east-1-a-queue.ably.io";
         let host = host.trim();
         if host.contains('@') {
@@ -52,10 +53,10 @@ impl Address {
         match path.trim_end_matches('/') {
             "" | VIRTUAL_HOST => {}
             _ => {
-                return Err(format!(
+                return Err(Mistake(format!(
                     "its virtual host is not Ably's, {VIRTUAL_HOST:?}; give the whole URL of \
                      another broker as ABLY_QUEUE_URL"
-                ));
+                )));
             }
         }
         let is_host =
@@ -64,14 +65,14 @@ impl Address {
             return Err(FORM.into());
         }
         let url = format!("{scheme}://{authority}/{VIRTUAL_HOST}");
-        Self::private(url.parse().map_err(|_| FORM.to_owned())?)
+        Self::private(url.parse().map_err(|_| FORM)?)
     }
 
     /// This address with an API key, `APPID.KEYID:SECRET`.
     ///
     /// # Errors
     /// When the key has another form; the error does not quote it.
-    pub fn with_key(mut self, api_key: &str) -> Result<Self, String> {
+    pub fn with_key(mut self, api_key: &str) -> Result<Self, Mistake> {
         let (name, secret) = api_key
             .trim()
             .split_once(':')
@@ -83,7 +84,7 @@ impl Address {
     }
 
     /// The address, if it does not send the key in the clear.
-    fn private(mut uri: AMQPUri) -> Result<Self, String> {
+    fn private(mut uri: AMQPUri) -> Result<Self, Mistake> {
         let host = &uri.authority.host;
         let is_loopback = host == "localhost"
             || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
@@ -132,7 +133,7 @@ impl QueueName {
     ///
     /// # Errors
     /// When there is none, or one is not `APPID:name`.
-    pub fn list(text: &str) -> Result<Vec<Self>, String> {
+    pub fn list(text: &str) -> Result<Vec<Self>, Mistake> {
         let mut names = Vec::new();
         for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
             match name.split_once(':') {
@@ -142,7 +143,11 @@ impl QueueName {
                         names.push(name);
                     }
                 }
-                _ => return Err(format!("{name:?} is not a queue's full name, APPID:name")),
+                _ => {
+                    return Err(Mistake(format!(
+                        "{name:?} is not a queue's full name, APPID:name"
+                    )));
+                }
             }
         }
         if names.is_empty() {
@@ -216,13 +221,14 @@ mod tests {
     #[test]
     fn a_wrong_address_is_named_and_not_quoted() {
         for url in ["", "secret", "https://secret@host", "amqps://", "amqps:///shared"] {
-            let error = Address::from_url(url).unwrap_err();
+            let Mistake(error) = Address::from_url(url).unwrap_err();
             assert!(error.starts_with("expected amqps://"), "{url}: {error}");
         }
-        let error = Address::from_url("amqp://app.key:secret@queue.ably.io/shared").unwrap_err();
+        let Mistake(error) =
+            Address::from_url("amqp://app.key:secret@queue.ably.io/shared").unwrap_err();
         assert_eq!(error, "amqp:// would send the key in the clear; use amqps://");
         for host in ["", "https://host", "a host", "host:port", "host?x", "amqps://", "?"] {
-            let error = Address::of_host(host).unwrap_err();
+            let Mistake(error) = Address::of_host(host).unwrap_err();
             assert!(error.starts_with("expected a host such as"), "{host}: {error}");
         }
         for (host, reason) in [
@@ -230,11 +236,11 @@ mod tests {
             ("host/other", "its virtual host is not Ably's"),
             ("amqp://host", "amqp:// would send the key in the clear"),
         ] {
-            let error = Address::of_host(host).unwrap_err();
+            let Mistake(error) = Address::of_host(host).unwrap_err();
             assert!(error.starts_with(reason) && !error.contains("secret"), "{host}: {error}");
         }
         for key in ["secret", "secret:", "app:secret"] {
-            let error = Address::of_host("host").unwrap().with_key(key).unwrap_err();
+            let Mistake(error) = Address::of_host("host").unwrap().with_key(key).unwrap_err();
             assert_eq!(error, "expected an Ably API key, APPID.KEYID:SECRET");
         }
     }

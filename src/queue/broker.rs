@@ -15,12 +15,12 @@ use lapin::{Channel, Connection, ConnectionProperties, Consumer as Deliveries, E
 use crate::queue::hand::Taken;
 use crate::queue::{Address, QueueName};
 
-/// What the broker is told of a message.
+/// How a message is settled with the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    Acknowledge,
+pub(super) enum Settlement {
+    Ack,
     /// Nothing: it goes back to its place in the queue when the session ends.
-    Keep,
+    Requeue,
     Reject,
 }
 
@@ -123,33 +123,33 @@ impl Queues {
     }
 
     /// Tells the broker of each message what became of it. How many were rejected.
-    pub(super) async fn tell(&self, batch: &[Taken], verdicts: &[Verdict]) -> Result<u64, Ended> {
-        let told = self.answer(batch, verdicts).await;
+    pub(super) async fn tell(&self, batch: &[Taken], answers: &[Settlement]) -> Result<u64, Ended> {
+        let told = self.answer(batch, answers).await;
         told.map_err(|error| Ended::by(&error, &self.address, None))
     }
 
-    async fn answer(&self, batch: &[Taken], verdicts: &[Verdict]) -> lapin::Result<u64> {
+    async fn answer(&self, batch: &[Taken], answers: &[Settlement]) -> lapin::Result<u64> {
         let mut rejected = 0;
         for (queue, Queue { channel, .. }) in self.queues.iter().enumerate() {
             let of_queue = || {
-                let all = batch.iter().zip(verdicts);
+                let all = batch.iter().zip(answers);
                 all.filter(|(taken, _)| taken.queue == queue)
             };
             let Some((last, _)) = of_queue().next_back() else { continue };
-            if of_queue().all(|(_, verdict)| *verdict == Verdict::Acknowledge) {
+            if of_queue().all(|(_, answer)| *answer == Settlement::Ack) {
                 // Whatever came before these on the channel has been dealt with.
                 let options = BasicAckOptions { multiple: true };
                 channel.basic_ack(last.message.delivery_tag, options).await?;
                 continue;
             }
-            for (Taken { message, .. }, verdict) in of_queue() {
+            for (Taken { message, .. }, answer) in of_queue() {
                 let tag = message.delivery_tag;
-                match verdict {
-                    Verdict::Acknowledge => {
+                match answer {
+                    Settlement::Ack => {
                         channel.basic_ack(tag, BasicAckOptions::default()).await?;
                     }
-                    Verdict::Keep => {}
-                    Verdict::Reject => {
+                    Settlement::Requeue => {}
+                    Settlement::Reject => {
                         rejected += 1;
                         channel.basic_reject(tag, BasicRejectOptions { requeue: false }).await?;
                         tracing::error!(

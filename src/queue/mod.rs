@@ -1,6 +1,6 @@
 //! The Ably Queue consumer: a long-running program for what no Lambda can subscribe to (Ably docs
 //! "Ably Queues"). It declares and binds nothing, which Ably refuses; it takes messages, stores them
-//! through the same [`crate::intake`] as the function, and acknowledges them only then.
+//! through the same [`crate::ingest`] as the function, and acknowledges them only then.
 
 mod address;
 mod broker;
@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 pub use address::{Address, QueueName};
 pub use status::{Status, check, serve};
 
-use crate::intake::Intake;
+use crate::ingest::Ingest;
+use crate::mistake::Mistake;
 use crate::store::{Health, Store, TableError};
 use broker::Ended;
 use hand::FIRST_PREFETCH;
@@ -34,7 +35,7 @@ const TABLE_CHECKS: usize = 4;
 /// Consumes one or more queues.
 #[derive(Debug)]
 pub struct Consumer {
-    intake: Intake,
+    ingest: Ingest,
     options: Options,
     status: Status,
 }
@@ -65,13 +66,13 @@ impl Options {
 pub struct Refused(pub String);
 
 impl Consumer {
-    /// A consumer that stores and parks through `intake`, at the pace of its table, and shows in
+    /// A consumer that stores and parks through `ingest`, at the pace of its table, and shows in
     /// `status` how it is.
     #[must_use]
-    pub fn new(mut intake: Intake, options: Options, status: Status) -> Self {
-        intake.ingest.store = intake.ingest.store.paced();
-        status.watch(&intake.ingest.store);
-        Self { intake, options, status }
+    pub fn new(mut ingest: Ingest, options: Options, status: Status) -> Self {
+        ingest.sink.store = ingest.sink.store.paced();
+        status.watch(&ingest.sink.store);
+        Self { ingest, options, status }
     }
 
     /// Consumes until `stop` is cancelled; then finishes what is in flight and returns. Connects
@@ -120,7 +121,7 @@ impl Consumer {
     }
 
     fn store(&self) -> &Store {
-        &self.intake.ingest.store
+        &self.ingest.sink.store
     }
 
     /// How the table has been taking messages.
@@ -134,12 +135,12 @@ impl Consumer {
     ///
     /// # Errors
     /// When a setting is wrong; which.
-    pub async fn check_table(&self, stop: &CancellationToken) -> Result<(), String> {
+    pub async fn check_table(&self, stop: &CancellationToken) -> Result<(), Mistake> {
         let mut pauses = pauses().take(TABLE_CHECKS);
         while let Some(checked) = stop.run_until_cancelled(self.store().check()).await {
             let error = match checked {
                 Ok(()) => return Ok(()),
-                Err(TableError::WrongSetting(reason)) => return Err(reason),
+                Err(TableError::WrongSetting(reason)) => return Err(Mistake(reason)),
                 Err(TableError::Unknown(error)) => error,
             };
             if !error.is_retryable {

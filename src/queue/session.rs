@@ -9,11 +9,10 @@ use futures_util::FutureExt;
 use tokio::time::{Instant, interval_at, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::delivery::{self, Delivery, Fate, IfRefused, Order, Outcome};
-use crate::ingest::ErrorType;
-use crate::intake::Occasion;
-use crate::logs;
-use crate::queue::broker::{Ended, Queues, Verdict};
+use crate::ingest::delivery::{self, Delivery, OnPermanentFailure, Order};
+use crate::ingest::outcome::{Disposition, ErrorType, Outcome};
+use crate::ingest::{Attempt, log};
+use crate::queue::broker::{Ended, Queues, Settlement};
 use crate::queue::hand::{Hand, Taken};
 use crate::queue::{Consumer, Options, Pauses, pause, pauses};
 use crate::store::Key;
@@ -139,19 +138,19 @@ impl<'a> Session<'a> {
         let deliveries: Vec<_> =
             batch.iter().map(|taken| self.delivery(taken, received_at)).collect();
         let deliveries: Vec<&Delivery<'_>> = deliveries.iter().collect();
-        let occasion = Occasion {
+        let attempt = Attempt {
             request_id: &request_id,
             function_version: env!("CARGO_PKG_VERSION"),
             deadline: started + self.consumer.options.patience,
         };
-        let outcomes = self.outcomes(occasion, &deliveries, queues, hand).await;
+        let outcomes = self.outcomes(attempt, &deliveries, queues, hand).await;
         // Nothing is acknowledged, so that all of it comes again, if time is up.
         let outcomes = outcomes.ok_or(Ended::Shutdown)?;
-        logs::invocation(&request_id, &outcomes, started.elapsed());
+        log::invocation(&request_id, &outcomes, started.elapsed());
         status.ingested(&outcomes);
-        let verdicts = self.verdicts(&outcomes);
-        let rejected = queues.tell(batch, &verdicts).await?;
-        let kept = verdicts.iter().filter(|verdict| **verdict == Verdict::Keep).count();
+        let answers = self.answers(&outcomes);
+        let rejected = queues.tell(batch, &answers).await?;
+        let kept = answers.iter().filter(|answer| **answer == Settlement::Requeue).count();
         let given_back = if kept == 0 { 0 } else { kept + hand.waiting() };
         status.told(rejected, given_back as u64);
         if kept == 0 { Ok(()) } else { Err(Ended::NotStored) }
@@ -161,12 +160,12 @@ impl<'a> Session<'a> {
     /// them long enough.
     async fn outcomes(
         &self,
-        occasion: Occasion<'_>,
+        attempt: Attempt<'_>,
         deliveries: &[&Delivery<'_>],
         queues: &mut Queues,
         hand: &mut Hand,
     ) -> Option<Vec<Outcome>> {
-        let mut storing = pin!(self.consumer.intake.take(occasion, deliveries));
+        let mut storing = pin!(self.consumer.ingest.ingest(attempt, deliveries));
         let mut given_up = pin!(async {
             self.stop.cancelled().await;
             self.consumer.store().finish_by(Instant::now() + TIME_TO_STOP);
@@ -179,15 +178,15 @@ impl<'a> Session<'a> {
                 outcomes = &mut storing => return Some(outcomes),
                 () = &mut given_up => return None,
                 arrived = queues.next(), if hand.is_open() => hand.add(arrived),
-                _ = complaints.tick() => self.complain(occasion, deliveries.len()),
+                _ = complaints.tick() => self.complain(attempt, deliveries.len()),
             }
         }
     }
 
-    fn complain(&self, occasion: Occasion<'_>, messages: usize) {
+    fn complain(&self, attempt: Attempt<'_>, messages: usize) {
         if let Some((since, reason)) = self.consumer.health().failing() {
             tracing::error!(
-                requestId = occasion.request_id,
+                requestId = attempt.request_id,
                 messages,
                 failing_ms = now() - since,
                 reason,
@@ -196,28 +195,27 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// What is stored or parked is acknowledged. What may be later comes again, and so must what is
-    /// behind it in the same row of reactions, to keep the order there. The rest is left to Ably's
-    /// dead letters.
-    fn verdicts(&self, outcomes: &[Outcome]) -> Vec<Verdict> {
-        let has_failure_queue = self.consumer.intake.failure_queue.is_some();
+    /// Acks what is stored or parked. Requeues transient failures and everything behind them in the
+    /// same row of reactions, to keep the order there. Rejects the rest to Ably's dead letters.
+    fn answers(&self, outcomes: &[Outcome]) -> Vec<Settlement> {
+        let has_failure_queue = self.consumer.ingest.failure_queue.is_some();
         let mut held: HashSet<&Key> = HashSet::new();
-        let mut verdicts = Vec::with_capacity(outcomes.len());
-        for Outcome { fate, report } in outcomes {
+        let mut answers = Vec::with_capacity(outcomes.len());
+        for Outcome { disposition, report } in outcomes {
             // Where it could not be parked, it may be later; without a queue to park it in, never.
-            let is_transient = *fate == Fate::Failed
+            let is_transient = *disposition == Disposition::HandedBack
                 && (has_failure_queue || report.error_type() == Some(ErrorType::Retryable));
             let is_held = report.ordered_rows.iter().any(|row| held.contains(row));
-            verdicts.push(match fate {
+            answers.push(match disposition {
                 _ if is_transient || is_held => {
                     held.extend(&report.ordered_rows);
-                    Verdict::Keep
+                    Settlement::Requeue
                 }
-                Fate::Done | Fate::Parked => Verdict::Acknowledge,
-                Fate::Failed => Verdict::Reject,
+                Disposition::Done | Disposition::Parked => Settlement::Ack,
+                Disposition::HandedBack => Settlement::Reject,
             });
         }
-        verdicts
+        answers
     }
 
     fn delivery<'b>(&self, Taken { queue, message }: &'b Taken, received_at: i64) -> Delivery<'b> {
@@ -230,7 +228,7 @@ impl<'a> Session<'a> {
             received_at,
             body: Ok(Cow::Borrowed(&message.data)),
             raw: "",
-            if_refused: IfRefused::Park,
+            on_permanent_failure: OnPermanentFailure::Park,
             order: Order::Free,
         }
     }

@@ -16,7 +16,7 @@ use prometheus_client::registry::Registry;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::delivery::{Fate, Outcome};
+use crate::ingest::outcome::{Disposition, Outcome};
 use crate::store::{Health, Store};
 use crate::time::now;
 
@@ -108,13 +108,13 @@ impl Status {
 
     pub(super) fn ingested(&self, outcomes: &[Outcome]) {
         let figures = &self.0;
-        for Outcome { fate, report } in outcomes {
+        for Outcome { disposition, report } in outcomes {
             figures.received.inc_by(report.received);
             figures.stored.inc_by(report.stored);
             figures.superseded.inc_by(report.superseded);
             figures.skipped.inc_by(report.skipped.values().sum());
             figures.failed.inc_by(report.failed.len() as u64);
-            figures.parked.inc_by(u64::from(*fate == Fate::Parked));
+            figures.parked.inc_by(u64::from(*disposition == Disposition::Parked));
         }
     }
 

@@ -10,23 +10,22 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use aws_config::SdkConfig;
 use lambda_runtime::{Context, LambdaEvent};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
+use crate::aws::secret::Secret;
+use crate::aws::sqs::SqsQueue;
 use crate::backfill::{
-    Backfill, Finding, Repair, Report, Stop, Tally, Walked, Window, active_rooms, stored_rooms,
+    Backfill, Finding, Observer, Repair, Stop, Tally, Walked, Window, active_rooms, stored_rooms,
 };
 use crate::chat::{RoomName, Serial};
-use crate::config::AblyRestConfig;
-use crate::ingest::Ingest;
-use crate::lambda::{BatchItemFailure, BatchItemFailures, LONGEST_INVOCATION, Metrics, time_left};
+use crate::ingest::Sink;
+use crate::lambda::deadline::{LONGEST_INVOCATION, time_left};
+use crate::lambda::{BatchItemFailure, BatchItemFailures, Metrics};
 use crate::logs::short;
 use crate::rest::{AblyRest, ApiKey};
-use crate::secret::Secret;
-use crate::sqs::SqsQueue;
 use crate::time::{MS_PER_DAY, now};
 use event::{Event, Task, Work, WorkRecord};
 
@@ -49,15 +48,11 @@ const NAMED_GAPS: usize = 20;
 
 /// The function, built once and lent to every invocation.
 pub struct Function {
-    key: Secret<ApiKey>,
-    /// The app that the key must be of.
-    app_id: Option<String>,
-    url: Option<String>,
-    pace: f64,
+    access: AblyAccess,
     history_days: u16,
     /// Rooms that Ably cannot be asked for.
     refused_names: Mutex<BTreeSet<RoomName>>,
-    ingest: Ingest,
+    sink: Sink,
     queue: SqsQueue,
     metrics: Metrics,
     /// Whether the log says already that the key may not list active rooms.
@@ -70,10 +65,34 @@ struct Call<'a> {
     deadline: Instant,
 }
 
-/// Why an invocation failed.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
+/// How Ably's REST API is reached.
+pub struct AblyAccess {
+    /// `ABLY_API_KEY`.
+    pub key: Secret<ApiKey>,
+    /// The app that the key must be of.
+    pub app_id: Option<String>,
+    /// `ABLY_REST_URL`.
+    pub url: Option<String>,
+    /// `RECONCILE_PACE`.
+    pub pace: Option<f64>,
+}
+
+/// Why an invocation failed: logged, and answered, so that it is tried again. Whatever the cause,
+/// nobody decides by it.
+#[derive(Debug)]
 pub struct Failed(String);
+
+impl<E: std::error::Error> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl Failed {
+    fn of(reason: &str) -> Self {
+        Self(reason.into())
+    }
+}
 
 impl From<Failed> for lambda_runtime::Diagnostic {
     fn from(Failed(reason): Failed) -> Self {
@@ -92,25 +111,18 @@ pub enum Answer {
 }
 
 impl Function {
-    /// The function that the settings describe.
-    ///
-    /// # Errors
-    /// When there is no queue to put rooms into, or no key.
-    pub fn new(config: AblyRestConfig, sdk: &SdkConfig) -> Result<Self, String> {
-        let source = config.api_key.ok_or("ABLY_API_KEY is not set")?;
-        let queue = config.queue_url.ok_or("RECONCILE_QUEUE_URL is not set")?;
-        Ok(Self {
-            key: Secret::new(source, ApiKey::parse, sdk.clone()),
-            app_id: config.config.ably_app_id.clone(),
-            url: config.url,
-            pace: config.pace.unwrap_or(PACE),
-            history_days: config.history_days,
+    /// The function over this table and work queue. Ably keeps messages for `history_days`.
+    #[must_use]
+    pub fn new(access: AblyAccess, sink: Sink, queue: SqsQueue, history_days: u16) -> Self {
+        Self {
+            access,
+            history_days,
             refused_names: Mutex::default(),
-            ingest: Ingest::new(config.config, sdk),
-            queue: SqsQueue::new(queue, sdk.clone()),
+            sink,
+            queue,
             metrics: Metrics::default(),
             is_unlisted_logged: AtomicBool::new(false),
-        })
+        }
     }
 
     /// Handles one invocation.
@@ -135,35 +147,35 @@ impl Function {
             }
             Event::Task(task) => {
                 let done = timeout_at(deadline, self.task(task, &call)).await;
-                done.unwrap_or_else(|_| Err("no time was left before the deadline".into()))
+                done.unwrap_or_else(|_| Err(Failed::of("no time was left before the deadline")))
             }
             Event::Closed(room) => self.closed(room, deadline).await,
             Event::Other => Ok(Answer::Done(json!({"ignored": true}))),
-            Event::Unknown(reason) => Err(reason),
+            Event::Unknown(reason) => Err(Failed(reason)),
         };
-        answer.map_err(|reason| {
+        answer.inspect_err(|Failed(reason)| {
             tracing::error!(requestId = context.request_id, reason, "invocation failed");
-            Failed(reason)
         })
     }
 
-    async fn task(&self, task: Task, call: &Call<'_>) -> Result<Answer, String> {
+    async fn task(&self, task: Task, call: &Call<'_>) -> Result<Answer, Failed> {
         match task {
             Task::Rooms { days } => self.rooms(days, call).await,
             Task::Signs => self.signs(call).await,
         }
     }
 
-    async fn client(&self) -> Result<AblyRest, String> {
-        let key = self.key.get().await?;
-        let is_ours = key.check_app(self.app_id.as_deref());
-        is_ours.map_err(|reason| format!("ABLY_API_KEY: {reason}"))?;
-        AblyRest::new(&key, self.url.as_deref(), Some(self.pace))
+    async fn client(&self) -> Result<AblyRest, Failed> {
+        let AblyAccess { key, app_id, url, pace } = &self.access;
+        let key = key.get().await?;
+        let is_ours = key.check_app(app_id.as_deref());
+        is_ours.map_err(|mistake| Failed(format!("ABLY_API_KEY: {mistake}")))?;
+        Ok(AblyRest::new(&key, url.as_deref(), Some(pace.unwrap_or(PACE)))?)
     }
 
     /// Puts rooms into the queue: those of the last days, or for a look back over days, all of
     /// them.
-    async fn rooms(&self, days: Option<u16>, call: &Call<'_>) -> Result<Answer, String> {
+    async fn rooms(&self, days: Option<u16>, call: &Call<'_>) -> Result<Answer, Failed> {
         let rest = self.client().await?;
         let noted = days.map_or(RECENT_DAYS, |days| self.history_days.max(days));
         let rooms = self.known_rooms(&rest, noted, call.deadline).await?;
@@ -182,13 +194,12 @@ impl Function {
         rest: &AblyRest,
         days: u16,
         deadline: Instant,
-    ) -> Result<BTreeSet<RoomName>, String> {
+    ) -> Result<BTreeSet<RoomName>, Failed> {
         let until = now();
         let seen = Window { from: until - i64::from(days) * MS_PER_DAY, until };
-        let stored = stored_rooms(&self.ingest.store, seen).await;
-        let mut rooms = stored.map_err(|error| error.to_string())?;
+        let mut rooms = stored_rooms(&self.sink.store, seen).await?;
         rooms.extend(self.active_rooms(rest, deadline).await?);
-        rooms.retain(|room| !self.ingest.is_filtered_out(Some(room)));
+        rooms.retain(|room| self.sink.keeps(room));
         Ok(rooms)
     }
 
@@ -197,11 +208,11 @@ impl Function {
         &self,
         rest: &AblyRest,
         deadline: Instant,
-    ) -> Result<BTreeSet<RoomName>, String> {
+    ) -> Result<BTreeSet<RoomName>, Failed> {
         let until = deadline.min(Instant::now() + TIME_TO_LIST);
         let reason = match timeout_at(until, active_rooms(rest)).await {
             Ok(Ok(rooms)) => return Ok(rooms),
-            Ok(Err(error)) if error.is_of_key() => return Err(error.to_string()),
+            Ok(Err(error)) if error.is_of_key() => return Err(error.into()),
             Ok(Err(error)) => {
                 let is_known = error.lacks_capability()
                     && self.is_unlisted_logged.swap(true, Ordering::Relaxed);
@@ -216,14 +227,14 @@ impl Function {
     }
 
     /// A channel has closed: what was said last is in the history a minute later.
-    async fn closed(&self, room: RoomName, deadline: Instant) -> Result<Answer, String> {
-        if self.ingest.is_filtered_out(Some(&room)) {
+    async fn closed(&self, room: RoomName, deadline: Instant) -> Result<Answer, Failed> {
+        if !self.sink.keeps(&room) {
             return Ok(Answer::Done(json!({"ignored": true})));
         }
         tracing::info!(ably.room = short(&room.0), "channel closed; room queued");
         let work = Work::of(room).json();
         let delay = Duration::from_secs(60);
-        self.queue.send_all(&[work], delay, deadline).await.map_err(|it| it.to_string())?;
+        self.queue.send_all(&[work], delay, deadline).await?;
         Ok(Answer::Done(json!({"rooms": 1})))
     }
 
@@ -233,10 +244,9 @@ impl Function {
         works: impl Iterator<Item = Work>,
         delay: Duration,
         call: &Call<'_>,
-    ) -> Result<usize, String> {
+    ) -> Result<usize, Failed> {
         let works: Vec<String> = works.map(|work| work.json()).collect();
-        let sent = self.queue.send_all(&works, delay, call.deadline).await;
-        sent.map_err(|error| error.to_string())?;
+        self.queue.send_all(&works, delay, call.deadline).await?;
         self.count(call, "RoomsQueued", works.len() as u64);
         Ok(works.len())
     }
@@ -249,7 +259,7 @@ impl Function {
     async fn work(&self, record: WorkRecord, call: &Call<'_>) -> bool {
         let walked = match record.work {
             Ok(work) => self.walk(work, call.deadline).await,
-            Err(reason) => Err(reason),
+            Err(reason) => Err(Failed(reason)),
         };
         let (tally, failures, reason) = match &walked {
             Ok(walked @ Walked { failures: 0, .. }) => (walked.done(), 0, None),
@@ -258,7 +268,7 @@ impl Function {
             Ok(walked @ Walked { failures, .. }) => {
                 (walked.done(), *failures, Some(format!("{failures} messages failed")))
             }
-            Err(reason) => (Tally::default(), 1, Some(reason.clone())),
+            Err(Failed(reason)) => (Tally::default(), 1, Some(reason.clone())),
         };
         let left = tally.gaps().saturating_sub(tally.repaired) + failures;
         let counts = [
@@ -280,7 +290,7 @@ impl Function {
         reason.is_none()
     }
 
-    async fn walk(&self, work: Work, deadline: Instant) -> Result<Walked, String> {
+    async fn walk(&self, work: Work, deadline: Instant) -> Result<Walked, Failed> {
         let latest = now() - LAST_MINUTE;
         let until = work.until.unwrap_or(latest);
         if until > latest {
@@ -288,7 +298,9 @@ impl Function {
             return Ok(Walked::default());
         }
         let stop = Stop::new(Some(deadline - TIME_TO_STOP.min(deadline - Instant::now())));
-        let mut backfill = Backfill::new(self.client().await?, self.ingest.clone(), stop);
+        let mut backfill = Backfill::new(self.client().await?, self.sink.store.clone(), stop);
+        backfill.cipher_key = self.sink.decoder.cipher_key.clone();
+        backfill.room_index = self.sink.room_index.clone();
         // To overwrite what an archive holds is for people to decide.
         backfill.repair = Repair::Missing;
         backfill.is_executed = true;
@@ -299,8 +311,8 @@ impl Function {
             Some(from) => from,
             None => {
                 let oldest = days_back(self.history_days);
-                let covered = backfill.covered_until(&work.room, Some(oldest)).await;
-                let covered = covered.map_err(|it| it.to_string())?.unwrap_or(oldest);
+                let covered = backfill.covered_until(&work.room, Some(oldest)).await?;
+                let covered = covered.unwrap_or(oldest);
                 work.days.map_or(covered, |days| covered.min(days_back(days)))
             }
         };
@@ -316,7 +328,7 @@ impl Function {
                 self.name_refused(&work.room, &failure.reason);
                 return Ok(Walked::default());
             }
-            walked => walked.map_err(|failure| failure.reason)?,
+            walked => walked?,
         };
         let Walked { tally, is_stopped, .. } = &walked;
         tracing::info!(
@@ -332,12 +344,11 @@ impl Function {
             "room reconciled"
         );
         if *is_stopped && walked.done().messages == 0 {
-            return Err("stopped before anything was done".into());
+            return Err(Failed::of("stopped before anything was done"));
         }
         if *is_stopped {
             let rest = Work { from: Some(from), until: Some(until), ..Work::of(work.room) }.json();
-            let sent = self.queue.send_all(&[rest], Duration::ZERO, deadline).await;
-            sent.map_err(|error| error.to_string())?;
+            self.queue.send_all(&[rest], Duration::ZERO, deadline).await?;
         }
         Ok(walked)
     }
@@ -352,10 +363,9 @@ impl Function {
 
     /// Puts work back whose end, in `ms`, is not in Ably's history yet: SQS holds a message
     /// back for a quarter of an hour at most.
-    async fn postpone(&self, work: &Work, ms: i64, deadline: Instant) -> Result<(), String> {
+    async fn postpone(&self, work: &Work, ms: i64, deadline: Instant) -> Result<(), Failed> {
         let wait = Duration::from_millis(u64::try_from(ms).unwrap_or(0)) + Duration::from_secs(1);
-        let sent = self.queue.send_all(&[work.json()], wait, deadline).await;
-        sent.map_err(|error| error.to_string())
+        Ok(self.queue.send_all(&[work.json()], wait, deadline).await?)
     }
 }
 
@@ -365,7 +375,7 @@ struct Log {
     named: AtomicUsize,
 }
 
-impl Report for Log {
+impl Observer for Log {
     fn finding(&self, room: &RoomName, finding: &Finding) {
         if self.named.fetch_add(1, Ordering::Relaxed) < NAMED_GAPS {
             let (serial, version) = (&finding.serial, &finding.version);

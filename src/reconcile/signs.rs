@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Answer, Call, Function, LAST_MINUTE, Work};
+use super::{Answer, Call, Failed, Function, LAST_MINUTE, Work};
 use crate::ably::{Trouble, trouble};
 use crate::backfill::Window;
 use crate::chat::RoomName;
@@ -86,16 +86,16 @@ struct Look {
 
 impl Function {
     /// Reads the metachannels; once trouble has ended, or lasts, queues rooms for its time.
-    pub(super) async fn signs(&self, call: &Call<'_>) -> Result<Answer, String> {
-        let (store, name) = (&self.ingest.store, RoomName(STATE.into()));
-        let state = store.document::<State>(&name, Document::State, "signs").await;
-        let mut state = state.map_err(|error| error.to_string())?.unwrap_or_default();
+    pub(super) async fn signs(&self, call: &Call<'_>) -> Result<Answer, Failed> {
+        let (store, name) = (&self.sink.store, RoomName(STATE.into()));
+        let state = store.document::<State>(&name, Document::State, "signs").await?;
+        let mut state = state.unwrap_or_default();
         let rest = self.client().await?;
         let asked_at = now();
         let before = state.read_at.clone();
         let look = look(&rest, &mut state, asked_at, call.deadline).await;
         if let Some(error) = look.refused_key() {
-            return Err(error.to_string());
+            return Err(Failed(error.to_string()));
         }
         for Trouble { timestamp, reason } in &look.signs {
             tracing::warn!(at = timestamp, reason, "Ably tells of deliveries that failed");
@@ -134,10 +134,9 @@ impl Function {
         Ok(Answer::Done(json!({"signs": look.signs.len(), "rooms": rooms})))
     }
 
-    async fn keep(&self, state: &State) -> Result<(), String> {
+    async fn keep(&self, state: &State) -> Result<(), Failed> {
         let key = (&RoomName(STATE.into()), Document::State, "signs");
-        let kept = self.ingest.store.put_document(key, state, None).await;
-        kept.map_err(|error| error.to_string())
+        Ok(self.sink.store.put_document(key, state, None).await?)
     }
 
     /// Queues every room that may be concerned; how many.
@@ -147,7 +146,7 @@ impl Function {
         rest: &AblyRest,
         asked_at: i64,
         call: &Call<'_>,
-    ) -> Result<usize, String> {
+    ) -> Result<usize, Failed> {
         let window = Window { from: first - MARGIN, until: last + MARGIN };
         let rooms = self.known_rooms(rest, self.history_days, call.deadline).await?;
         let span =
@@ -217,7 +216,7 @@ impl Look {
 
     /// Fails if something may have been said that nobody will read: no channel can be read, the key
     /// may not, or it has not been read for longer than Ably keeps it.
-    fn fail(&self, before: &ReadAt, asked_at: i64) -> Result<(), String> {
+    fn fail(&self, before: &ReadAt, asked_at: i64) -> Result<(), Failed> {
         let mut reasons = Vec::new();
         for (channel, unread) in &self.unread {
             let (reason, is_denied) = match unread {
@@ -231,7 +230,7 @@ impl Look {
                 tracing::warn!(channel, reason, "metachannel not read; the next look will");
             }
         }
-        if reasons.is_empty() { Ok(()) } else { Err(reasons.join("; ")) }
+        if reasons.is_empty() { Ok(()) } else { Err(Failed(reasons.join("; "))) }
     }
 }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::mistake::Mistake;
+
 /// Where Ably's REST API is (features spec REC1a).
 const PRIMARY: &str = "https://main.realtime.ably.net";
 /// Where it is when it is not there (REC2c1).
@@ -67,8 +69,8 @@ impl Hosts {
 ///
 /// # Errors
 /// When it is no URL, or one that would send the key in the clear (Ably's error 40103).
-pub fn base_url(text: &str) -> Result<String, String> {
-    let url = reqwest::Url::parse(text).map_err(|error| format!("not a URL: {error}"))?;
+pub fn base_url(text: &str) -> Result<String, Mistake> {
+    let url = reqwest::Url::parse(text).map_err(|error| Mistake(format!("not a URL: {error}")))?;
     let is_local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
     match url.scheme() {
         "https" => {}
@@ -87,7 +89,7 @@ mod tests {
     fn the_key_travels_encrypted() {
         assert_eq!(base_url("https://x.example/").unwrap(), "https://x.example");
         assert!(base_url("http://127.0.0.1:1").is_ok());
-        assert!(base_url("http://x.example").unwrap_err().contains("in the clear"));
+        assert!(base_url("http://x.example").unwrap_err().0.contains("in the clear"));
         assert!(base_url("ftp://x.example").is_err() && base_url("x").is_err());
     }
 

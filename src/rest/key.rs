@@ -6,6 +6,7 @@ use base64::Engine;
 use reqwest::header::HeaderValue;
 
 use crate::ably::BASE64;
+use crate::mistake::Mistake;
 
 /// An API key, `APPID.KEYID:SECRET`.
 #[derive(Clone)]
@@ -19,7 +20,7 @@ impl ApiKey {
     ///
     /// # Errors
     /// When the text has not the form of one; the error does not quote it.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, Mistake> {
         let text = text.trim();
         let app_id = text.split_once(':').and_then(|(name, secret)| {
             let (app_id, key_id) = name.split_once('.')?;
@@ -28,7 +29,7 @@ impl ApiKey {
         });
         let app_id = app_id.ok_or("expected an Ably API key, APPID.KEYID:SECRET")?;
         let value = HeaderValue::try_from(format!("Basic {}", BASE64.encode(text)));
-        let mut header = value.map_err(|_| "not an API key".to_owned())?;
+        let mut header = value.map_err(|_| "not an API key")?;
         header.set_sensitive(true);
         Ok(Self { app_id, header })
     }
@@ -43,11 +44,12 @@ impl ApiKey {
     ///
     /// # Errors
     /// When it is another app's: it would bring that app's rooms into the table.
-    pub fn check_app(&self, expected: Option<&str>) -> Result<(), String> {
+    pub fn check_app(&self, expected: Option<&str>) -> Result<(), Mistake> {
         match expected {
-            Some(expected) if expected != self.app_id => {
-                Err(format!("a key of app {:?}, but ABLY_APP_ID is {expected:?}", self.app_id))
-            }
+            Some(expected) if expected != self.app_id => Err(Mistake(format!(
+                "a key of app {:?}, but ABLY_APP_ID is {expected:?}",
+                self.app_id
+            ))),
             _ => Ok(()),
         }
     }
@@ -68,7 +70,7 @@ mod tests {
         let key = ApiKey::parse("app.key:s3cret\n").unwrap();
         assert!(!format!("{key:?} {:?}", key.header).contains("s3cret"));
         for bad in ["", "app.key", "app:secret", ".key:secret", "app.key:", "app.:s"] {
-            let error = ApiKey::parse(bad).unwrap_err();
+            let Mistake(error) = ApiKey::parse(bad).unwrap_err();
             assert!(error.starts_with("expected an Ably API key"), "{bad}");
         }
     }
@@ -78,7 +80,7 @@ mod tests {
         let key = ApiKey::parse("staging.key:s3cret.with:marks").unwrap();
         assert_eq!(key.app_id(), "staging");
         assert!(key.check_app(None).is_ok() && key.check_app(Some("staging")).is_ok());
-        let error = key.check_app(Some("prod")).unwrap_err();
+        let Mistake(error) = key.check_app(Some("prod")).unwrap_err();
         assert_eq!(error, "a key of app \"staging\", but ABLY_APP_ID is \"prod\"");
     }
 }

@@ -25,6 +25,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::ably::channel_of;
 use crate::chat::{RoomName, Serial};
+use crate::mistake::Mistake;
 use budget::{Budget, Held};
 pub use error::RestError;
 use hosts::Hosts;
@@ -120,7 +121,7 @@ impl AblyRest {
     ///
     /// # Errors
     /// When this machine's root certificates cannot be read.
-    pub fn new(key: &ApiKey, url: Option<&str>, pace: Option<f64>) -> Result<Self, String> {
+    pub fn new(key: &ApiKey, url: Option<&str>, pace: Option<f64>) -> Result<Self, Mistake> {
         Self::with(key, url, pace, Times::USUAL)
     }
 
@@ -129,7 +130,7 @@ impl AblyRest {
         url: Option<&str>,
         pace: Option<f64>,
         times: Times,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, Mistake> {
         // Whoever installed one first has chosen for the process.
         rustls::crypto::ring::default_provider().install_default().ok();
         let mut headers = HeaderMap::new();
@@ -146,7 +147,7 @@ impl AblyRest {
             // A redirect would take the key along.
             .redirect(reqwest::redirect::Policy::none())
             .build()
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| Mistake(error.to_string()))?;
         let pace = pace.map(|pace| {
             let mut interval = tokio::time::interval(Duration::from_secs_f64(1.0 / pace));
             interval.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -166,7 +166,7 @@ impl Store {
     ///
     /// # Errors
     /// When the table could not be read.
-    pub async fn archive(
+    pub async fn read_range(
         &self,
         room: &RoomName,
         range: (&Serial, &Serial),
@@ -228,7 +228,7 @@ impl Store {
     ///
     /// # Errors
     /// When the table could not be asked.
-    pub async fn settle(
+    pub async fn note_versions_digest(
         &self,
         room: &RoomName,
         (serial, version): (&Serial, &Serial),

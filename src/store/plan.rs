@@ -7,7 +7,7 @@ use crate::store::condition::Condition;
 use crate::store::error::Unstorable;
 use crate::store::item::{self, Item};
 use crate::store::key::Key;
-use crate::store::{ReactionClients, Reactions, Settings, Store, Versions};
+use crate::store::{KeepReactions, KeepVersions, ReactionClients, Settings, Store};
 
 /// One row, and when it may be written.
 #[derive(Clone, Debug)]
@@ -142,7 +142,7 @@ impl Store {
     /// Whether reaction summaries are stored at all.
     #[must_use]
     pub fn keeps_reactions(&self) -> bool {
-        self.settings.reactions != Reactions::None
+        self.settings.reactions != KeepReactions::None
     }
 
     /// A summary that rides on a version fills an empty slot, at the lowest version there is, so
@@ -172,13 +172,13 @@ fn versions(
 ) -> Result<Vec<Put>, Unstorable> {
     let item = message_item(settings, message, observation);
     Ok(match settings.versions {
-        Versions::Both => vec![version_row(message, item.clone())?, latest_row(message, item)?],
-        Versions::Latest => vec![latest_row(message, item)?],
+        KeepVersions::Both => vec![version_row(message, item.clone())?, latest_row(message, item)?],
+        KeepVersions::Latest => vec![latest_row(message, item)?],
         // A create has nothing older to replace.
-        Versions::All if message.version.serial == message.serial => {
+        KeepVersions::All if message.version.serial == message.serial => {
             vec![version_row(message, item)?]
         }
-        Versions::All => {
+        KeepVersions::All => {
             let condition = Condition::Older(message.version.serial.clone());
             let latest = Put { condition, ..latest_row(message, item.clone())? };
             vec![version_row(message, item)?, latest]
@@ -209,7 +209,7 @@ fn reactions(
     condition: Condition,
     observation: Observation<'_>,
 ) -> Result<Vec<Put>, Unstorable> {
-    if settings.reactions == Reactions::None {
+    if settings.reactions == KeepReactions::None {
         return Ok(Vec::new());
     }
     let with_clients = settings.reaction_clients == ReactionClients::Ids;
@@ -217,7 +217,7 @@ fn reactions(
     expire(&mut item, settings, summary.timestamp, observation);
     let (room, serial) = (&summary.room, &summary.serial);
     let mut puts = Vec::new();
-    if let (Reactions::Snapshots, Some(delivery)) = (settings.reactions, observation.delivery) {
+    if let (KeepReactions::Snapshots, Some(delivery)) = (settings.reactions, observation.delivery) {
         let mut item = item.clone();
         item::mark_received(&mut item, observation.received_at);
         let key = Key::snapshot(room, serial, delivery)?;

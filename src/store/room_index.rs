@@ -12,7 +12,7 @@ use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, timeout_at};
 
 use crate::chat::RoomName;
-use crate::logs;
+use crate::logs::short;
 use crate::store::Store;
 use crate::time::MS_PER_DAY;
 
@@ -53,7 +53,7 @@ impl RoomIndex {
         let missing = AtomicUsize::new(notes.len());
         let reason = Mutex::new("no answer in time".to_owned());
         let noting = stream::iter(notes).for_each_concurrent(CONCURRENCY, async |(key, at)| {
-            match store.see_room(&key.1, at, deadline).await {
+            match store.note_room(&key.1, at, deadline).await {
                 Ok(()) => {
                     missing.fetch_sub(1, Ordering::Relaxed);
                     self.remember(key);
@@ -73,7 +73,7 @@ impl RoomIndex {
         };
         match missing.load(Ordering::Relaxed) {
             0 => {}
-            missing => logs::rooms_not_noted(missing, &first, &lock(&reason)),
+            missing => not_noted(missing, &first, &lock(&reason)),
         }
         done
     }
@@ -98,6 +98,15 @@ impl RoomIndex {
         }
         noted.insert(key);
     }
+}
+
+fn not_noted(rooms: usize, first: &RoomName, reason: &str) {
+    tracing::warn!(
+        room = short(&first.0),
+        rooms = (rooms > 1).then_some(rooms),
+        reason,
+        "room not noted in the index of rooms"
+    );
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

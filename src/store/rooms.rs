@@ -26,7 +26,7 @@ impl Store {
     ///
     /// # Errors
     /// When the table could not be asked by `deadline`.
-    pub async fn see_room(
+    pub async fn note_room(
         &self,
         room: &RoomName,
         at: i64,

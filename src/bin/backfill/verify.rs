@@ -6,7 +6,7 @@ use ably_chat_exporter::aws::{self, Identity};
 use ably_chat_exporter::backfill::{Receipt, Verified, receipts, verify};
 use ably_chat_exporter::chat::RoomName;
 use ably_chat_exporter::config::AblyRestConfig;
-use ably_chat_exporter::ingest::Ingest;
+use ably_chat_exporter::ingest::Sink;
 use ably_chat_exporter::time;
 use serde_json::json;
 

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use ably_chat_exporter::aws::secret::Secret;
 use ably_chat_exporter::aws::{self, Identity};
 use ably_chat_exporter::backfill::{Backfill, Failure, Repair, Stop, Walked, Window};
 use ably_chat_exporter::chat::RoomName;
 use ably_chat_exporter::config::AblyRestConfig;
-use ably_chat_exporter::ingest::Ingest;
+use ably_chat_exporter::ingest::Sink;
 use ably_chat_exporter::rest::{AblyRest, ApiKey};
-use ably_chat_exporter::secret::Secret;
 use ably_chat_exporter::store::{ReactionClients, Store, TableError};
 use ably_chat_exporter::time;
 use futures_util::{StreamExt, stream};
