@@ -19,7 +19,8 @@
 //! | [`store`], `rest` | DynamoDB; Ably's REST API |
 //! | [`aws`] | what AWS clients share, SQS, secrets |
 //! | [`ably`] | Ably's wire formats |
-//! | [`chat`], [`time`], [`logs`], [`mistake`] | values, the clock, the log, what is wrong with a setting |
+//! | [`logs`] | what all programs log by |
+//! | [`chat`], [`time`], [`mistake`] | values; the clock; what is wrong with a setting |
 
 pub mod ably;
 pub mod aws;

@@ -1,7 +1,8 @@
 //! Settings of what asks Ably's REST API: those of the function, and where and who.
 
-use super::{Config, ConfigError, Reader, environment, secret};
 use crate::aws::secret::SecretSource;
+use crate::config::exporter::Config;
+use crate::config::reader::{ConfigError, Reader, environment, secret};
 use crate::mistake::Mistake;
 use crate::rest::{ApiKey, base_url};
 

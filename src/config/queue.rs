@@ -2,7 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::{Config, ConfigError, Reader, environment};
+use crate::config::exporter::Config;
+use crate::config::reader::{ConfigError, Reader, environment};
 use crate::mistake::Mistake;
 use crate::queue::{Address, QueueName};
 

@@ -3,8 +3,6 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use crate::exporter::source::{SOURCES, Source};
-
 /// The event as it came. Reading it never fails, so that an event that is not JSON gets this
 /// program's answer and not the runtime's.
 #[derive(Debug)]
@@ -54,12 +52,4 @@ pub(super) struct Shape<'a> {
     pub(super) http_method: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) request_context: Option<&'a RawValue>,
-}
-
-impl Incoming<'_> {
-    /// Where the event is from.
-    pub(super) fn source(&self) -> &'static Source {
-        let found = SOURCES.into_iter().find(|source| (source.sent)(self));
-        found.unwrap_or(SOURCES[SOURCES.len() - 1])
-    }
 }

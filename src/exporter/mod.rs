@@ -31,7 +31,17 @@ use crate::ingest::{Attempt, Ingest, log};
 use crate::lambda::Metrics;
 use crate::lambda::deadline::time_to_write;
 use crate::time::now;
-use source::{Arrival, Refused, Taken};
+use source::{Arrival, Refused, Source, Taken};
+
+/// All event sources, in the order in which an event is tried on them. The last takes any.
+const SOURCES: [&Source; 6] = [
+    &records::SOURCE,
+    &kafka::SOURCE,
+    &rabbitmq::SOURCE,
+    &webhook::SOURCE,
+    &unknown::SOURCE,
+    &direct::SOURCE,
+];
 
 /// The function, built once and lent to every invocation.
 pub struct Function {
@@ -70,7 +80,8 @@ impl Function {
             received_at,
             failure_queue: self.ingest.failure_queue.as_ref().map(SqsQueue::name),
         };
-        let source = event.source();
+        let sent = |source: &&Source| (source.sent)(&event);
+        let source = SOURCES.into_iter().find(sent).unwrap_or(&direct::SOURCE);
         let Taken { deliveries, reply } = (source.read)(&event, &arrival)
             .map_err(|reason| self.fail(&call, source.name, &reason))?;
         let app_id = self.ingest.sink.decoder.app_id.as_deref();

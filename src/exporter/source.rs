@@ -9,20 +9,9 @@ use serde::Serialize;
 
 use crate::exporter::event::Incoming;
 use crate::exporter::webhook_auth::{Refusal, WebhookAuth};
-use crate::exporter::{direct, kafka, rabbitmq, records, unknown, webhook};
 use crate::ingest::delivery::{Delivery, Unreadable};
 use crate::ingest::outcome::{Disposition, ErrorType, Outcome, Report, reasons};
 use crate::lambda::{BatchItemFailures, Response};
-
-/// All event sources, in the order in which an event is tried on them. The last takes any.
-pub(super) const SOURCES: [&Source; 6] = [
-    &records::SOURCE,
-    &kafka::SOURCE,
-    &rabbitmq::SOURCE,
-    &webhook::SOURCE,
-    &unknown::SOURCE,
-    &direct::SOURCE,
-];
 
 /// An event source.
 pub(super) struct Source {

@@ -6,10 +6,10 @@ use base64::Engine;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 
 use crate::ably::BASE64;
 use crate::ingest::outcome::Report;
-use crate::ingest::replay::{self, Replayed};
 use crate::store::hex;
 
 /// A record, and what must be known of it to answer for it.
@@ -31,6 +31,17 @@ pub(crate) struct Delivery<'a> {
     pub(crate) on_permanent_failure: OnPermanentFailure,
     /// What its failure means for other records of the event.
     pub(crate) order: Order,
+}
+
+/// One attempt at records that are taken in together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attempt<'a> {
+    /// What logs call it.
+    pub(crate) request_id: &'a str,
+    /// The version of the program, for parked records.
+    pub(crate) function_version: &'a str,
+    /// What is not stored or parked by then, fails.
+    pub(crate) deadline: Instant,
 }
 
 /// Why a record, or an event, holds nothing that can be read. Nobody decides by it: it becomes the
@@ -67,20 +78,6 @@ pub(crate) enum Order {
     Stream,
     /// All come again.
     Batch,
-}
-
-impl Delivery<'_> {
-    /// Replaces a parked or failed-invocation record with its original payload, id and arrival time.
-    /// Returns whether it was one.
-    pub(crate) fn open(&mut self) -> bool {
-        let body = self.body.as_deref().ok().and_then(|body| str::from_utf8(body).ok());
-        let replayed = body.and_then(|body| replay::open(body, self.received_at));
-        let Some(Replayed { id, received_at, body }) = replayed else { return false };
-        self.body = body.map(|body| Cow::Owned(body.into_owned()));
-        self.id = id;
-        self.received_at = received_at;
-        true
-    }
 }
 
 impl OnPermanentFailure {

@@ -11,8 +11,7 @@ use tokio::time::Instant;
 
 use crate::ably;
 use crate::aws::sqs::{self, SendError, SqsQueue};
-use crate::ingest::Attempt;
-use crate::ingest::delivery::{Delivery, Order};
+use crate::ingest::delivery::{Attempt, Delivery, Order};
 use crate::ingest::outcome::{ErrorType, Failure, Report, reasons};
 use crate::ingest::parked::{Parked, Provenance};
 use crate::time::now;

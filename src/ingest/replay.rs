@@ -9,7 +9,7 @@ use aws_smithy_types::date_time::Format;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::ingest::delivery::Unreadable;
+use crate::ingest::delivery::{Delivery, Unreadable};
 use crate::ingest::parked::{Parked, Provenance};
 
 /// The longest that Lambda can have had an event before it gave up (Lambda Developer Guide,
@@ -19,12 +19,26 @@ const LONGEST_RETRIED_MS: i64 = (6 * 60 + 15 + 15) * 60 * 1_000;
 
 /// A payload, and what it was known by when it first came.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Replayed<'a> {
+struct Replayed<'a> {
     /// Its delivery id then: the same snapshot is then the same row.
-    pub(crate) id: String,
+    id: String,
     /// When it arrived then, or the earliest that it can have: old reactions then stay old.
-    pub(crate) received_at: i64,
-    pub(crate) body: Result<Cow<'a, [u8]>, Unreadable>,
+    received_at: i64,
+    body: Result<Cow<'a, [u8]>, Unreadable>,
+}
+
+impl Delivery<'_> {
+    /// Replaces a parked or failed-invocation record with its original payload, id and arrival time.
+    /// Returns whether it was one.
+    pub(crate) fn open(&mut self) -> bool {
+        let body = self.body.as_deref().ok().and_then(|body| str::from_utf8(body).ok());
+        let replayed = body.and_then(|body| open(body, self.received_at));
+        let Some(Replayed { id, received_at, body }) = replayed else { return false };
+        self.body = body.map(|body| Cow::Owned(body.into_owned()));
+        self.id = id;
+        self.received_at = received_at;
+        true
+    }
 }
 
 /// The record of an invocation that failed.
@@ -61,7 +75,7 @@ struct Shape<'a> {
 
 /// Takes apart what was kept, and came back at `received_at` (ms since the epoch); `None` if `json`
 /// is no such thing.
-pub(crate) fn open(json: &str, received_at: i64) -> Option<Replayed<'_>> {
+fn open(json: &str, received_at: i64) -> Option<Replayed<'_>> {
     let Shape { parked, request_context } = serde_json::from_str(json).ok()?;
     parked.or(request_context)?;
     if let Ok(parked) = serde_json::from_str::<Parked<'_>>(json) {

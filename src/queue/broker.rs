@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use futures_util::StreamExt;
+use lapin::message::Delivery as Message;
 use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions,
 };
@@ -12,8 +13,13 @@ use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Connection, ConnectionProperties, Consumer as Deliveries, ErrorKind};
 
-use crate::queue::hand::Taken;
-use crate::queue::{Address, QueueName};
+use crate::queue::address::{Address, QueueName};
+
+/// A message, and the queue it is from: an index into the consumer's queues.
+pub(super) struct Taken {
+    pub(super) queue: usize,
+    pub(super) message: Message,
+}
 
 /// How a message is settled with the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,9 +4,7 @@
 
 use std::collections::VecDeque;
 
-use lapin::message::Delivery as Message;
-
-use crate::queue::broker::Ended;
+use crate::queue::broker::{Ended, Taken};
 
 /// Messages to begin with: these fit, even if each is as big as Ably lets them be.
 pub(super) const FIRST_PREFETCH: u16 = 128;
@@ -18,12 +16,6 @@ const MOST_BYTES: usize = 48 << 20;
 const BATCH_BYTES: usize = 8 << 20;
 /// What a message takes beside its body.
 const OVERHEAD: usize = 1_024;
-
-/// A message, and the queue it is from: an index into the consumer's queues.
-pub(super) struct Taken {
-    pub(super) queue: usize,
-    pub(super) message: Message,
-}
 
 impl Taken {
     fn bytes(&self) -> usize {

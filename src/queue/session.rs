@@ -12,9 +12,11 @@ use tokio_util::sync::CancellationToken;
 use crate::ingest::delivery::{self, Delivery, OnPermanentFailure, Order};
 use crate::ingest::outcome::{Disposition, ErrorType, Outcome};
 use crate::ingest::{Attempt, log};
-use crate::queue::broker::{Ended, Queues, Settlement};
-use crate::queue::hand::{Hand, Taken};
-use crate::queue::{Consumer, Options, Pauses, pause, pauses};
+use crate::queue::address::QueueName;
+use crate::queue::broker::{Ended, Queues, Settlement, Taken};
+use crate::queue::consumer::{Consumer, Options};
+use crate::queue::hand::Hand;
+use crate::queue::pauses::{Pauses, pause, pauses};
 use crate::store::Key;
 use crate::time::now;
 
@@ -54,7 +56,7 @@ impl<'a> Session<'a> {
                 connected.map_err(late)??
             }
         };
-        let names: Vec<_> = names.iter().map(super::QueueName::as_str).collect();
+        let names: Vec<_> = names.iter().map(QueueName::as_str).collect();
         tracing::info!(broker = %address, queues = ?names, prefetch, "consuming");
         Ok(queues)
     }

@@ -23,9 +23,8 @@ pub fn env(name: &str) -> Option<String> {
 pub fn client() -> Result<Client, Box<dyn std::error::Error + Send + Sync>> {
     let roots = match env("SSL_CERT_FILE") {
         Some(_) => TrustStore::default(),
-        None => {
-            TrustStore::empty().with_pem_certificate(include_str!("../../../src/aws/amazon-roots.pem"))
-        }
+        None => TrustStore::empty()
+            .with_pem_certificate(include_str!("../../../src/aws/amazon-roots.pem")),
     };
     let http = aws_smithy_http_client::Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))

@@ -1,0 +1,88 @@
+//! Stores what comes in, and parks what fails permanently.
+
+use crate::aws::sqs::SqsQueue;
+use crate::ingest::delivery::{self, Attempt, Delivery};
+use crate::ingest::outcome::{Disposition, ErrorType, Outcome, Report};
+use crate::ingest::sink::{Record, Sink};
+use crate::ingest::{log, park};
+
+/// Takes records in.
+#[derive(Debug)]
+pub struct Ingest {
+    /// Decodes and stores.
+    pub sink: Sink,
+    /// Keeps permanent failures, where handing them back would hold up their neighbours.
+    pub failure_queue: Option<SqsQueue>,
+}
+
+impl Ingest {
+    /// Stores records, parks permanent failures, and logs; an outcome for each record.
+    pub(crate) async fn ingest(
+        &self,
+        attempt: Attempt<'_>,
+        deliveries: &[&Delivery<'_>],
+    ) -> Vec<Outcome> {
+        let reports = self.store(attempt, deliveries).await;
+        let dispositions = self.dispose(attempt, deliveries, &reports).await;
+        let ended = dispositions.into_iter().zip(reports);
+        let outcomes: Vec<_> =
+            ended.map(|(disposition, report)| Outcome { disposition, report }).collect();
+        log::not_stored(attempt.request_id, deliveries, &outcomes);
+        outcomes
+    }
+
+    async fn store(&self, attempt: Attempt<'_>, deliveries: &[&Delivery<'_>]) -> Vec<Report> {
+        let readable = deliveries.iter().filter_map(|delivery| {
+            let body = delivery.body.as_deref().ok()?;
+            Some(Record { id: &delivery.id, body, received_at: delivery.received_at })
+        });
+        let records: Vec<_> = readable.collect();
+        let mut stored = self.sink.store_records(&records, attempt.deadline).await.into_iter();
+        let reports = deliveries.iter().map(|delivery| match &delivery.body {
+            Ok(_) => stored.next().unwrap_or_default(),
+            Err(reason) => Report::unreadable(reason),
+        });
+        reports.collect()
+    }
+
+    /// Where each record goes. Transient failures return to their source. Permanent ones are
+    /// parked, but for those that their source keeps, and those that come again anyway: they would
+    /// be parked at every attempt.
+    async fn dispose(
+        &self,
+        attempt: Attempt<'_>,
+        deliveries: &[&Delivery<'_>],
+        reports: &[Report],
+    ) -> Vec<Disposition> {
+        let types: Vec<_> = reports.iter().map(Report::error_type).collect();
+        let end = |error_type: &Option<ErrorType>| {
+            error_type.map_or(Disposition::Done, |_| Disposition::HandedBack)
+        };
+        let mut dispositions: Vec<_> = types.iter().map(end).collect();
+        let Some(queue) = &self.failure_queue else { return dispositions };
+        let ended = deliveries.iter().zip(&types);
+        let held = delivery::held(
+            ended.map(|(one, found)| (&one.order, *found == Some(ErrorType::Retryable))),
+        );
+        let is_parked = |&index: &usize| {
+            types[index] == Some(ErrorType::NonRetryable)
+                && deliveries[index].on_permanent_failure.parks(&reports[index])
+                && !held[index]
+        };
+        let indices: Vec<_> = (0..reports.len()).filter(is_parked).collect();
+        let failed: Vec<_> =
+            indices.iter().map(|&index| (deliveries[index], &reports[index])).collect();
+        let parked = park::park(queue, attempt, &failed).await;
+        let mut unparked = Vec::new();
+        for (index, parked) in indices.into_iter().zip(parked) {
+            match parked {
+                Ok(()) => dispositions[index] = Disposition::Parked,
+                Err(error) => unparked.push((deliveries[index], error)),
+            }
+        }
+        if let Some((first, error)) = unparked.first() {
+            log::not_parked(attempt.request_id, first, unparked.len(), &error.to_string());
+        }
+        dispositions
+    }
+}
