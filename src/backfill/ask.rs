@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use futures_util::{StreamExt, stream};
 
 use crate::ably::{self, Fetched};
-use crate::backfill::Failure;
 use crate::backfill::compare::{AtAbly, SETTLED_AFTER, is_edited};
+use crate::backfill::outcome::Failure;
 use crate::backfill::walk::{Listed, Walk};
 use crate::chat::{ChatMessage, Serial};
 use crate::rest::Versions as Items;

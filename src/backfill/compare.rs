@@ -1,10 +1,9 @@
 //! One message at Ably and in the table: what is missing, older or different, and the rows that mend
 //! it. Pure.
 
-use serde::Serialize;
-
 use crate::ably::Fetched;
-use crate::backfill::Repair;
+use crate::backfill::context::Repair;
+use crate::backfill::finding::{Finding, Gap};
 use crate::backfill::receipt::Tally;
 use crate::chat::{
     Action, ChatEvent, ChatMessage, ClientIdCounts, ClientIdList, JsonText, Reactions, Serial,
@@ -21,35 +20,6 @@ pub(super) const LAG: i64 = 10_000;
 /// What is older than that, in ms, has been in Ably's history for good: its lag, and twice the
 /// difference of clocks that a walk puts up with.
 pub(super) const SETTLED_AFTER: i64 = 60_000;
-
-/// What is wrong with one message in the table.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Finding {
-    /// The message.
-    pub serial: Serial,
-    /// The version.
-    pub version: Serial,
-    /// What is wrong.
-    pub gap: Gap,
-    /// In what two records differ.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub members: Vec<&'static str>,
-}
-
-/// How the table falls short of Ably.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Gap {
-    /// A version is not there, or not in every row that `VERSIONS` asks for.
-    Missing,
-    /// Only older versions are there.
-    Older,
-    /// The version is there, and another record of it is at Ably.
-    Different,
-    /// Other reactions are there, or none.
-    Reactions,
-}
 
 /// A message at Ably.
 pub(super) struct AtAbly<'a> {
@@ -280,13 +250,6 @@ impl AtAbly<'_> {
         let observation = Observation { delivery: None, received_at: as_of };
         compared.write(store.plan(&event, observation)?.into_iter());
         Ok(())
-    }
-}
-
-impl Finding {
-    fn of(version: &ChatMessage, gap: Gap, members: Vec<&'static str>) -> Self {
-        let (serial, version) = (version.serial.clone(), version.version.serial.clone());
-        Self { serial, version, gap, members }
     }
 }
 

@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 use crate::backfill::scope::Scope;
 use crate::chat::{RoomName, Serial};
 use crate::store::{
-    Archived, Direction, Document, Store, StoreError, VersionsDigest, differences, hex,
-    version_line,
+    Archived, Direction, Document, Store, StoreError, UnreadableDocument, VersionsDigest,
+    differences, hex, version_line,
 };
 
 /// Part of time: from, included, until, not included; ms since the epoch, by the time at which messages
@@ -208,7 +208,7 @@ impl Receipt {
 pub async fn receipts(
     store: &Store,
     room: &RoomName,
-) -> Result<Vec<Result<Receipt, String>>, StoreError> {
+) -> Result<Vec<Result<Receipt, UnreadableDocument>>, StoreError> {
     store.documents(room, Document::Receipt, (Direction::OldestFirst, None)).await
 }
 

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::exporter::records::Record;
+use crate::exporter::record::Record;
 use crate::exporter::source::Arrival;
 use crate::ingest::delivery::{self, Delivery, OnPermanentFailure, Order, Unreadable};
 

@@ -9,6 +9,7 @@ mod event;
 mod kafka;
 mod kinesis;
 mod rabbitmq;
+mod record;
 mod records;
 mod source;
 mod sqs;

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::exporter::event::Incoming;
+use crate::exporter::record::Record;
 use crate::exporter::source::{Answer, Arrival, Failed, Reply, Source, Taken, total};
 use crate::exporter::{kinesis, sqs};
 use crate::ingest::delivery::{self, Delivery, OnPermanentFailure, Order, Unreadable};
@@ -24,16 +25,6 @@ type ReadRecord = for<'a> fn(&'a RawValue, &Arrival<'_>) -> Result<Record<'a>, U
 /// Who reads a record, by its `eventSource`.
 const READERS: [(&str, ReadRecord); 2] = [("aws:sqs", sqs::read), ("aws:kinesis", kinesis::read)];
 
-/// A record, and what its source calls it in the answer.
-pub(super) struct Record<'a> {
-    delivery: Delivery<'a>,
-    identifier: Option<String>,
-    /// What it holds of a record that was parked in pieces.
-    piece: Option<Fragment>,
-    /// The identifiers of the other pieces, once they are put together.
-    others: Vec<Option<String>>,
-}
-
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Envelope {
@@ -44,17 +35,6 @@ struct Envelope {
 
 /// Names the records that have to come again: of each record, all its identifiers.
 struct Names(Vec<Vec<Option<String>>>);
-
-impl<'a> Record<'a> {
-    pub(super) fn new(delivery: Delivery<'a>, identifier: Option<String>) -> Self {
-        Self { delivery, identifier, piece: None, others: Vec::new() }
-    }
-
-    /// The same, where it is a piece of a record that was parked.
-    pub(super) fn with_piece(self, piece: Option<Fragment>) -> Self {
-        Self { piece, ..self }
-    }
-}
 
 fn read<'a>(event: &Incoming<'a>, arrival: &Arrival<'_>) -> Result<Taken<'a>, Unreadable> {
     let records = event.shape.aws_records.and_then(|raw| serde_json::from_str(raw.get()).ok());

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::exporter::records::Record;
+use crate::exporter::record::Record;
 use crate::exporter::source::Arrival;
 use crate::ingest::delivery::{self, Delivery, OnPermanentFailure, Order, Unreadable};
 use crate::ingest::parked;
@@ -65,5 +65,5 @@ pub(super) fn read<'a>(raw: &'a RawValue, arrival: &Arrival<'_>) -> Result<Recor
         order,
     };
     delivery.open();
-    Ok(Record::new(delivery, identifier).with_piece(piece))
+    Ok(Record { piece, ..Record::new(delivery, identifier) })
 }

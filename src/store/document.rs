@@ -6,12 +6,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::chat::RoomName;
-use crate::store::Store;
 use crate::store::attribute;
 use crate::store::error::StoreError;
 use crate::store::item::{self, Item};
 use crate::store::key::{self, Key, Kind};
-use crate::store::page::Direction;
+use crate::store::query::Direction;
+use crate::store::table::Store;
 use crate::time;
 
 /// What key names, sort key and `expiresAt` take, at most.
@@ -26,6 +26,13 @@ pub enum Document {
     Checkpoint,
     /// How far something else has come: `state#<what>`.
     State,
+}
+
+/// A document that cannot be read: it was altered, or is of another version of this program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnreadableDocument {
+    /// Its sort key.
+    pub sort_key: String,
 }
 
 impl Document {
@@ -81,7 +88,7 @@ impl Store {
         room: &RoomName,
         document: Document,
         (direction, limit): (Direction, Option<usize>),
-    ) -> Result<Vec<Result<T, String>>, StoreError> {
+    ) -> Result<Vec<Result<T, UnreadableDocument>>, StoreError> {
         let bounds = document.kind().all();
         let mut items = self.items(room, bounds, direction, limit, true);
         let mut found = Vec::new();
@@ -90,7 +97,8 @@ impl Store {
             // DynamoDB removes what has expired within days.
             if !has_expired(&item) {
                 let sort_key = item.get(key::SK).and_then(|it| it.as_s().ok()).cloned();
-                found.push(from_item(item).ok_or_else(|| sort_key.unwrap_or_default()));
+                let sort_key = sort_key.unwrap_or_default();
+                found.push(from_item(item).ok_or(UnreadableDocument { sort_key }));
             }
             if limit.is_some_and(|limit| found.len() >= limit) {
                 break;

@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use sha2::{Digest, Sha256};
 
 use crate::chat::{RoomName, Serial};
-use crate::store::archive::hex;
+use crate::store::digest::hex;
 use crate::store::error::Unstorable;
 
 /// The partition key's attribute: the room name.

@@ -9,10 +9,11 @@ use tokio::time::Instant;
 
 use crate::store::condition::Condition;
 use crate::store::error::{self, StoreError};
-use crate::store::item::{self, Item};
+use crate::store::item::Item;
 use crate::store::key::{self, Key};
-use crate::store::plan::Put;
-use crate::store::{Store, Written};
+use crate::store::put::Put;
+use crate::store::read_item;
+use crate::store::table::{Store, Written};
 
 impl Store {
     /// Replaces such a row if it is older than `put`, once the version that it holds has a row of
@@ -58,7 +59,7 @@ impl Store {
 
 /// The row of the version that a latest row holds.
 fn version_row(mut left: Item) -> Option<Put> {
-    let message = item::to_message(&left).ok()?;
+    let message = read_item::to_message(&left).ok()?;
     left.remove(key::PK);
     left.remove(key::SK);
     let key = Key::version(&message.room, &message.serial, &message.version.serial).ok()?;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::store::StoreError;
+use crate::store::error::StoreError;
 use crate::time::now;
 
 /// How long one attempt may take.
@@ -208,7 +208,7 @@ mod tests {
     use futures_util::{StreamExt, stream};
 
     use super::*;
-    use crate::store::Written;
+    use crate::store::table::Written;
 
     const WRITERS: usize = 72;
 

@@ -6,28 +6,17 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_dynamodb::operation::query::QueryError;
-use aws_sdk_dynamodb::types::AttributeValue;
-use aws_smithy_async::future::pagination_stream::PaginationStream;
 use serde::Serialize;
 
 use crate::chat::{Action, ChatMessage, JsonText, Reactions, RoomName, Serial, Summary};
-use crate::store::Store;
 use crate::store::error::StoreError;
-use crate::store::item::{self, Item};
-use crate::store::key::{self, Kind};
+use crate::store::key::Kind;
+use crate::store::query::{Direction, Items};
+use crate::store::read_item;
+use crate::store::table::Store;
 
 /// Items asked for at once; DynamoDB stops at 1 MB by itself.
 const MAX_PAGE_SIZE: usize = 1_000;
-
-/// In which order a page lists messages, by serial.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// The latest first.
-    NewestFirst,
-    /// The earliest first.
-    OldestFirst,
-}
 
 /// Where a page starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,7 +167,7 @@ impl Store {
         while let Some(item) = items.next().await {
             let item = item.map_err(|error| self.unread(&error))?;
             let (serial, summary) =
-                item::to_summary(&item).map_err(|reason| self.unreadable(&item, reason))?;
+                read_item::to_summary(&item).map_err(|reason| self.unreadable(&item, reason))?;
             summaries.insert(serial, summary);
         }
         Ok(summaries)
@@ -202,45 +191,7 @@ impl Store {
             self.items(&request.room, (low, high), request.direction, Some(page_size), false);
         Rows { store: self, items, head: None, skipped }
     }
-
-    /// The items of a room whose sort key lies within `bounds`, both included, page after page.
-    pub(super) fn items(
-        &self,
-        room: &RoomName,
-        bounds: (String, String),
-        direction: Direction,
-        page_size: Option<usize>,
-        is_consistent: bool,
-    ) -> Items {
-        let (low, high) = bounds;
-        let query = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("#pk = :pk AND #sk BETWEEN :low AND :high")
-            .expression_attribute_names("#pk", key::PK)
-            .expression_attribute_names("#sk", key::SK)
-            .expression_attribute_values(":pk", AttributeValue::S(room.0.clone()))
-            .expression_attribute_values(":low", AttributeValue::S(low))
-            .expression_attribute_values(":high", AttributeValue::S(high))
-            .scan_index_forward(direction == Direction::OldestFirst)
-            .consistent_read(is_consistent);
-        let page_size = page_size.and_then(|size| i32::try_from(size).ok());
-        query.set_limit(page_size).into_paginator().items().send()
-    }
-
-    pub(super) fn unread(&self, error: &SdkError) -> StoreError {
-        StoreError::from_sdk("dynamodb:Query", &self.table, error)
-    }
-
-    pub(super) fn unreadable(&self, item: &Item, reason: &str) -> StoreError {
-        let sort_key = item.get(key::SK).and_then(|value| value.as_s().ok());
-        StoreError::unreadable(&self.table, sort_key.map_or("", String::as_str), reason)
-    }
 }
-
-type SdkError = aws_sdk_dynamodb::error::SdkError<QueryError>;
-pub(super) type Items = PaginationStream<Result<Item, SdkError>>;
 
 /// Message versions in order, read ahead by one.
 struct Rows<'a> {
@@ -256,8 +207,8 @@ impl Rows<'_> {
         while self.head.is_none() {
             let Some(item) = self.items.next().await else { return Ok(None) };
             let item = item.map_err(|error| self.store.unread(&error))?;
-            let message =
-                item::to_message(&item).map_err(|reason| self.store.unreadable(&item, reason))?;
+            let message = read_item::to_message(&item)
+                .map_err(|reason| self.store.unreadable(&item, reason))?;
             if self.skipped.as_ref() != Some(&message.serial) {
                 self.head = Some(message);
             }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::chat::RoomName;
 use crate::logs::short;
-use crate::store::Store;
+use crate::store::table::Store;
 use crate::time::MS_PER_DAY;
 
 /// Rooms remembered; then it forgets them all, at the price of noting them once more.

@@ -10,10 +10,10 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
 
 use crate::chat::RoomName;
-use crate::store::Store;
 use crate::store::error::{StoreError, lost_the_race};
 use crate::store::key::{Key, Kind};
-use crate::store::page::Direction;
+use crate::store::query::Direction;
+use crate::store::table::Store;
 use crate::time;
 
 /// A year is the longest that Ably keeps messages, on request: older entries find nothing.

@@ -1,145 +1,126 @@
-//! Whether the table is one that rows can be put into: asked once, at the start of a program, for
-//! DynamoDB refuses every row for another table's keys as if the rows were wrong.
+//! The table of one app, and one attempt at one put.
 
-use std::error::Error;
-use std::fmt::Write;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
 
-use aws_credential_types::provider::error::CredentialsError;
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::types::{KeyType, ScalarAttributeType, TableDescription};
-use tokio::time::timeout;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
+use tokio::time::{Instant, timeout_at};
 
-use crate::store::error::StoreError;
-use crate::store::{Store, key};
+use crate::store::error::{self, StoreError};
+use crate::store::pace::{Health, Pace};
+use crate::store::put::Put;
+use crate::store::settings::Settings;
 
-/// What comes of looking at a table that nothing can be put into, or that cannot be looked at.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TableError {
-    /// A setting is wrong, and nothing would ever be stored; which, and how.
-    #[error("{0}")]
-    WrongSetting(String),
-    /// The table may be right. If the error is retryable, ask again; if not, the permission for
-    /// `dynamodb:DescribeTable` is missing, which is needed for nothing else.
-    #[error("{0}")]
-    Unknown(StoreError),
+/// What a write did. Finding the same or a newer row already there is an outcome, not an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// The row is the one that was sent.
+    Stored,
+    /// The row that was there stays.
+    Superseded,
 }
 
-/// How long DynamoDB may take to say what the table is like.
-const TIME_TO_ANSWER: Duration = Duration::from_secs(10);
-/// The IAM action.
-const ACTION: &str = "dynamodb:DescribeTable";
-/// Codes of "not now" that come with a 4xx status (Amazon DynamoDB Developer Guide, "Error
-/// handling").
-const THROTTLED: [&str; 5] = [
-    "ThrottlingException",
-    "Throttling",
-    "RequestLimitExceeded",
-    "ProvisionedThroughputExceededException",
-    "LimitExceededException",
-];
+/// The table of one Ably app.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub(super) client: Client,
+    /// Notes rooms; made when it is first needed.
+    pub(super) notes: OnceLock<Client>,
+    pub(super) table: String,
+    pub(super) settings: Settings,
+    paced: Option<Paced>,
+}
+
+/// What writes at the table's pace: a client that does not retry by itself, and the pace.
+#[derive(Clone, Debug)]
+struct Paced {
+    client: Client,
+    pace: Arc<Pace>,
+}
 
 impl Store {
-    /// Asks whether there is a region, credentials, and a table with the keys that rows have.
-    ///
-    /// # Errors
-    /// When there is not, or that cannot be told.
-    pub async fn check(&self) -> Result<(), TableError> {
-        let wrong = |what: String| Err(TableError::WrongSetting(what));
-        let region = self.client.config().region().map_or("", |region| region.as_ref());
-        if region.is_empty() {
-            return wrong("no AWS region is set; see AWS_REGION".into());
-        }
-        let table = &self.table;
-        let request = self.client.describe_table().table_name(table);
-        let Ok(answer) = timeout(TIME_TO_ANSWER, request.send()).await else {
-            let detail = format!("no answer within {TIME_TO_ANSWER:?}");
-            let error = StoreError { detail, ..StoreError::deadline(ACTION, table) };
-            return Err(TableError::Unknown(error));
-        };
-        match answer {
-            Ok(output) => match output.table.as_ref().map(keys) {
-                None => Ok(()),
-                Some(keys) if keys == expected() => Ok(()),
-                Some(keys) => wrong(format!(
-                    "TABLE_NAME: the keys of table {table:?} are {keys}; the exporter's are {}, as \
-                     template.yaml makes them",
-                    expected()
-                )),
-            },
-            Err(error) => Err(self.unlooked(&error)),
+    /// A store over a table that exists.
+    #[must_use]
+    pub fn new(client: Client, table: impl Into<String>, settings: Settings) -> Self {
+        Self { client, notes: OnceLock::new(), table: table.into(), settings, paced: None }
+    }
+
+    /// A store that writes at the pace of the table, for whoever has time: [`Store::write`] then
+    /// tries again what is transient until its deadline, whatever the SDK's quota of retries, and
+    /// begins no more writes than the table takes. Clones share the pace.
+    #[must_use]
+    pub fn paced(mut self) -> Self {
+        let config = self.client.config().to_builder().retry_config(RetryConfig::disabled());
+        let client = Client::from_conf(config.build());
+        self.paced = Some(Paced { client, pace: Arc::new(Pace::new()) });
+        self
+    }
+
+    /// Ends all writes of a paced store, those that begin later too, at `end` at the latest.
+    pub fn finish_by(&self, end: Instant) {
+        if let Some(Paced { pace, .. }) = &self.paced {
+            pace.finish_by(end);
         }
     }
 
-    fn unlooked<E>(&self, error: &SdkError<E>) -> TableError
-    where
-        E: Error + ProvideErrorMetadata + 'static,
-    {
-        let seen = StoreError::from_sdk(ACTION, &self.table, error);
-        let region = self.client.config().region().map_or("", |region| region.as_ref());
-        if has_no_credentials(error) {
-            return TableError::WrongSetting(format!(
-                "there are no AWS credentials: {}",
-                seen.detail
-            ));
+    /// How the table has been taking the writes of a paced store.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.paced.as_ref().map(|paced| paced.pace.health()).unwrap_or_default()
+    }
+
+    /// What is stored.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        self.settings
+    }
+
+    pub(super) async fn write_one(
+        &self,
+        put: Put,
+        deadline: Instant,
+    ) -> Result<Written, StoreError> {
+        if Instant::now() >= deadline {
+            return Err(StoreError::deadline("dynamodb:PutItem", &self.table));
         }
-        let service = match error {
-            SdkError::ServiceError(service) => service,
-            // A region that can be none, an endpoint that is no URL.
-            SdkError::ConstructionFailure(_) => return TableError::WrongSetting(seen.to_string()),
-            _ => return TableError::Unknown(seen),
-        };
-        match error.code().unwrap_or_default() {
-            "AccessDeniedException" => {
-                TableError::Unknown(StoreError { is_retryable: false, ..seen })
+        let (expression, names, values) = put.condition.expression();
+        let request = self
+            .put_item()
+            .set_item(Some(put.into_item()))
+            .condition_expression(expression)
+            .set_expression_attribute_names(Some(names))
+            .set_expression_attribute_values(values);
+        self.put_until(deadline, request, |request| self.put(request)).await
+    }
+
+    /// A put of the client that keeps to the store's pace, if it has one.
+    pub(super) fn put_item(&self) -> PutItemFluentBuilder {
+        let client = self.paced.as_ref().map_or(&self.client, |paced| &paced.client);
+        client.put_item().table_name(&self.table)
+    }
+
+    /// Attempts a put at the store's pace, or once where it has none: the SDK tries again then.
+    pub(super) async fn put_until<T, F: Future<Output = Result<T, StoreError>>>(
+        &self,
+        deadline: Instant,
+        request: PutItemFluentBuilder,
+        attempt: impl Fn(PutItemFluentBuilder) -> F,
+    ) -> Result<T, StoreError> {
+        let late = || StoreError::deadline("dynamodb:PutItem", &self.table);
+        match &self.paced {
+            Some(Paced { pace, .. }) => {
+                pace.write(deadline, || attempt(request.clone()), late).await
             }
-            "ResourceNotFoundException" => TableError::WrongSetting(format!(
-                "TABLE_NAME: there is no table {:?} in region {region:?}; make it first",
-                self.table
-            )),
-            code if THROTTLED.contains(&code) || service.raw().status().as_u16() >= 500 => {
-                TableError::Unknown(StoreError { is_retryable: true, ..seen })
-            }
-            // A name that no table can have, credentials that AWS does not know, …
-            _ => TableError::WrongSetting(seen.to_string()),
+            None => timeout_at(deadline, attempt(request)).await.unwrap_or_else(|_| Err(late())),
         }
     }
-}
 
-/// Whether nothing gave credentials at all. A source of credentials that fails may do so for a
-/// moment.
-fn has_no_credentials<E: Error + 'static>(error: &SdkError<E>) -> bool {
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        match error.downcast_ref() {
-            Some(
-                CredentialsError::CredentialsNotLoaded(_)
-                | CredentialsError::InvalidConfiguration(_),
-            ) => return true,
-            _ => cause = error.source(),
+    async fn put(&self, request: PutItemFluentBuilder) -> Result<Written, StoreError> {
+        match request.send().await {
+            Ok(_) => Ok(Written::Stored),
+            Err(error) if error::lost_the_race(&error) => Ok(Written::Superseded),
+            Err(error) => Err(StoreError::from_sdk("dynamodb:PutItem", &self.table, &error)),
         }
     }
-    false
-}
-
-/// The keys of a table in words, `pk (S, HASH), sk (S, RANGE)`.
-fn keys(table: &TableDescription) -> String {
-    let mut text = String::new();
-    for element in table.key_schema() {
-        let name = element.attribute_name();
-        let mut attributes = table.attribute_definitions().iter();
-        let found = attributes.find(|attribute| attribute.attribute_name() == name);
-        let kind = found.map_or("?", |attribute| attribute.attribute_type().as_str());
-        let separator = if text.is_empty() { "" } else { ", " };
-        let role = element.key_type().as_str();
-        write!(text, "{separator}{name} ({kind}, {role})")
-            .expect("writing to a String cannot fail");
-    }
-    text
-}
-
-fn expected() -> String {
-    let kind = ScalarAttributeType::S;
-    let (hash, range) = (KeyType::Hash, KeyType::Range);
-    format!("{} ({kind}, {hash}), {} ({kind}, {range})", key::PK, key::SK)
 }

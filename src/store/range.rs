@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::try_join;
-use serde_json::Value;
-use sha2::{Digest, Sha256};
 
-use crate::chat::{Action, ChatMessage, Data, JsonText, RoomName, Serial, Summary};
-use crate::store::Store;
+use crate::chat::{ChatMessage, RoomName, Serial};
+use crate::store::digest::{VersionsDigest, version_line};
 use crate::store::error::{StoreError, lost_the_race};
 use crate::store::item::{self, Item};
 use crate::store::key::{self, Key, Kind};
-use crate::store::page::{Direction, Items};
+use crate::store::query::{Direction, Items};
+use crate::store::read_item::{self, ReactionsRow, Unreadable};
+use crate::store::table::Store;
 
 /// The rows of one message.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,17 +35,6 @@ pub struct VersionRow {
     pub message: ChatMessage,
     /// The digest of all versions up to this one, noted when they last were those at Ably.
     pub settled: Option<String>,
-}
-
-/// The row of current reactions.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ReactionsRow {
-    /// The message version they were seen on.
-    pub version: Serial,
-    /// When they arrived: ms since the epoch; `None` if they rode on a version.
-    pub received_at: Option<i64>,
-    /// The state.
-    pub summary: Summary,
 }
 
 impl Archived {
@@ -130,16 +119,16 @@ impl ArchivedMessages<'_> {
 }
 
 impl Archived {
-    fn add(&mut self, kind: Kind, item: &Item) -> Result<(), item::Unreadable> {
+    fn add(&mut self, kind: Kind, item: &Item) -> Result<(), Unreadable> {
         match kind {
-            Kind::Message => self.latest = Some(item::to_message(item)?),
+            Kind::Message => self.latest = Some(read_item::to_message(item)?),
             Kind::Version => {
-                let message = item::to_message(item)?;
+                let message = read_item::to_message(item)?;
                 let settled = item.get(item::SETTLED).and_then(|value| value.as_s().ok()).cloned();
                 let row = VersionRow { settled, message };
                 self.versions.insert(row.message.version.serial.clone(), row);
             }
-            _ => self.reactions = Some(item::to_reactions_row(item)?.1),
+            _ => self.reactions = Some(read_item::to_reactions_row(item)?.1),
         }
         Ok(())
     }
@@ -197,7 +186,7 @@ impl Store {
     fn readable<T>(
         &self,
         item: &Item,
-        read: impl Fn(&Item) -> Result<T, item::Unreadable>,
+        read: impl Fn(&Item) -> Result<T, Unreadable>,
     ) -> Result<T, StoreError> {
         read(item).map_err(|reason| self.unreadable(item, reason))
     }
@@ -218,7 +207,7 @@ impl Store {
         let mut found = BTreeSet::new();
         while let Some(item) = items.next().await {
             let item = item.map_err(|error| self.unread(&error))?;
-            found.insert(self.readable(&item, item::to_annotation_key)?);
+            found.insert(self.readable(&item, read_item::to_annotation_key)?);
         }
         Ok(found)
     }
@@ -251,118 +240,4 @@ impl Store {
             Err(error) => Err(StoreError::from_sdk("dynamodb:UpdateItem", &self.table, &error)),
         }
     }
-}
-
-/// In which members two records of one version differ; none if they are the same to a reader. What a
-/// deletion deleted is not compared: Ably blanks it in some places, and keeps it in others.
-#[must_use]
-pub fn differences(one: &ChatMessage, other: &ChatMessage) -> Vec<&'static str> {
-    let (mut differing, has_content) = (Vec::new(), one.action != Action::Delete);
-    let mut note = |name, is_same: bool| {
-        if !is_same {
-            differing.push(name);
-        }
-    };
-    note("action", one.action == other.action);
-    note("clientId", one.client_id == other.client_id);
-    note("timestamp", one.timestamp == other.timestamp);
-    note("userClaim", one.user_claim == other.user_claim);
-    note("version.timestamp", one.version.timestamp == other.version.timestamp);
-    note("version.clientId", one.version.client_id == other.version.client_id);
-    note("version.description", one.version.description == other.version.description);
-    let (metadata, others) = (&one.version.metadata, &other.version.metadata);
-    let (metadata, others) =
-        (metadata.clone().unwrap_or_default(), others.clone().unwrap_or_default());
-    note("version.metadata", is_equivalent(&metadata, &others));
-    note("aside", is_same_aside(one, other));
-    if has_content || other.action != Action::Delete {
-        note("text", one.text == other.text);
-        note("metadata", is_equivalent(&one.metadata, &other.metadata));
-        note("headers", is_equivalent(&one.headers, &other.headers));
-    }
-    differing
-}
-
-/// Whether two records keep the same aside, as far as that can be said: one form of a message may
-/// have members that another lacks, a row may have no room for a value, and what may be about
-/// reactions is not always kept whole.
-fn is_same_aside(one: &ChatMessage, other: &ChatMessage) -> bool {
-    let is_kept = |json: &JsonText| json.as_str() != "null";
-    one.aside.iter().filter(|(name, json)| item::is_publishers(name) && is_kept(json)).all(
-        |(name, json)| match other.aside.get(name).filter(|found| is_kept(found)) {
-            Some(found) => is_equivalent(json, found),
-            None => true,
-        },
-    )
-}
-
-/// Whether two texts are the same JSON: the order of members and the spelling of numbers aside.
-fn is_equivalent(one: &JsonText, other: &JsonText) -> bool {
-    fn same(one: &Value, other: &Value) -> bool {
-        match (one, other) {
-            (Value::Number(one), Value::Number(other)) => {
-                one == other || one.as_f64() == other.as_f64()
-            }
-            (Value::Array(one), Value::Array(other)) => {
-                one.len() == other.len()
-                    && one.iter().zip(other).all(|(one, other)| same(one, other))
-            }
-            (Value::Object(one), Value::Object(other)) => {
-                let found = |name| other.get(name);
-                one.len() == other.len()
-                    && one.iter().all(|(name, value)| found(name).is_some_and(|it| same(value, it)))
-            }
-            (one, other) => one == other,
-        }
-    }
-    let read = |text: &JsonText| serde_json::from_str::<Value>(text.as_str()).ok();
-    one == other || read(one).zip(read(other)).is_some_and(|(one, other)| same(&one, &other))
-}
-
-/// A version's line in a digest: `["<serial>","<version.serial>","<SHA-256 of its content>"]` and a
-/// newline.
-#[must_use]
-pub fn version_line(message: &ChatMessage) -> String {
-    let mut content = Sha256::new();
-    content.update(json(message));
-    if let Some(raw) = &message.raw {
-        content.update(raw.encoding.as_deref().unwrap_or_default());
-        content.update(match &raw.data {
-            Data::Text(text) => text.as_bytes(),
-            Data::Bytes(bytes) => bytes,
-        });
-    }
-    let (serial, version) = (message.serial.as_str(), message.version.serial.as_str());
-    json(&[serial, version, hex(&content.finalize()).as_str()]) + "\n"
-}
-
-/// A digest of versions: SHA-256 over their lines, in the order of their serials.
-#[derive(Clone, Debug, Default)]
-pub struct VersionsDigest {
-    lines: Sha256,
-    count: u64,
-}
-
-impl VersionsDigest {
-    /// Takes a version's line.
-    pub fn add(&mut self, line: &str) {
-        self.lines.update(line);
-        self.count += 1;
-    }
-
-    /// The number of versions, and their digest as hexadecimal digits.
-    #[must_use]
-    pub fn finish(self) -> (u64, String) {
-        (self.count, hex(&self.lines.finalize()))
-    }
-}
-
-fn json(value: &impl serde::Serialize) -> String {
-    serde_json::to_string(value).expect("chat values have string keys")
-}
-
-/// Bytes as hexadecimal digits.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
