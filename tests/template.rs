@@ -200,7 +200,7 @@ fn regression_one_place_says_for_which_processor_is_built_and_deployed() {
 /// SAM asks again and again for a parameter that is hidden and may be blank.
 #[test]
 fn regression_no_parameter_is_asked_for_without_end() {
-    for text in [read("template.yaml"), read("template-queue.yaml")] {
+    for text in [read("template.yaml"), read("deploy/queue.yaml")] {
         assert!(!text.contains("NoEcho"));
     }
 }
