@@ -1,17 +1,15 @@
 //! Who may send webhooks. The signatures were made by OpenSSL and not by this program:
 //! `printf %s "$BODY" | openssl dgst -sha256 -hmac "$SECRET" -binary | base64`.
 
-mod common;
-
 use std::slice;
 use std::time::Duration;
 
+use crate::common::function::{TIMEOUT, sample, spawn};
+use crate::common::sources::{TOKEN, request};
 use ably_chat_exporter::ably::WebhookTokens;
 use ably_chat_exporter::secret::{Secret, SecretSource};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
-use common::function::{TIMEOUT, sample, spawn};
-use common::sources::{TOKEN, request};
 use serde_json::{Value, json};
 use testkit::{Answer, Engine, RuntimeApi, Services};
 

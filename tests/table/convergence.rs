@@ -1,13 +1,11 @@
 //! Same set of versions in, same table out: any order, any duplicates, any cut into payloads.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::common::{self, Delivery, Model, Op, OpKind};
 use ably_chat_exporter::ingest::Record;
 use ably_chat_exporter::store::{Reactions, Settings, Versions};
-use common::{Delivery, Model, Op, OpKind};
 use proptest::prelude::*;
 use testkit::Engine;
 use tokio::runtime::Runtime;

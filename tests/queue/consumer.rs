@@ -1,14 +1,14 @@
 //! The built queue consumer against a real RabbitMQ: what is stored, what the broker is told and when,
 //! through crashes of either.
 
-mod common;
-
 use std::collections::{BTreeSet, HashMap};
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::common::function::{TIMEOUT, sample};
+use crate::common::{self, Delivery, EPOCH, Model};
 use ably_chat_exporter::config::QueueConfig;
 use ably_chat_exporter::intake::Intake;
 use ably_chat_exporter::queue::{Consumer, Options, Status, serve};
@@ -18,8 +18,6 @@ use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
-use common::function::{TIMEOUT, sample};
-use common::{Delivery, EPOCH, Model};
 use lapin::options::{
     BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueuePurgeOptions,
 };

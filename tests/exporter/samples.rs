@@ -1,11 +1,11 @@
 //! Every file of `events/deliveries/`: it is what AWS's own types take it for, and the function stores
 //! what is in it and answers in that service's form.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use crate::common::function::{TIMEOUT, sample, spawn};
+use crate::common::{self, send};
 use ably_chat_exporter::store::Settings;
 use aws_lambda_events::activemq::ActiveMqEvent;
 use aws_lambda_events::alb::{AlbTargetGroupRequest, AlbTargetGroupResponse};
@@ -19,8 +19,6 @@ use aws_lambda_events::lambda_function_urls::LambdaFunctionUrlRequest;
 use aws_lambda_events::rabbitmq::RabbitMqEvent;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use aws_lambda_events::streams::KinesisEventResponse;
-use common::function::{TIMEOUT, sample, spawn};
-use common::send;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use testkit::{Answer, Engine, Item, RuntimeApi, Services};
@@ -184,9 +182,12 @@ fn names(folder: &str) -> BTreeSet<String> {
 /// A sample that no test names proves nothing.
 #[test]
 fn every_event_is_tested() {
-    let tests =
-        [include_str!("events.rs"), include_str!("samples.rs"), include_str!("deliveries.rs")];
-    let tests = tests.concat();
+    let folders =
+        ["tests/wire", "tests/exporter"].map(|it| Path::new(env!("CARGO_MANIFEST_DIR")).join(it));
+    let files =
+        folders.iter().flat_map(|folder| std::fs::read_dir(folder).expect("the folder exists"));
+    let tests = files.map(|file| file.expect("the folder can be read").path());
+    let tests: String = tests.map(|path| std::fs::read_to_string(path).expect("a test")).collect();
     for name in names("events").union(&names("events/deliveries")) {
         assert!(tests.contains(&format!("{name}\"")), "{name} has no test");
     }

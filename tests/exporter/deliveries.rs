@@ -1,8 +1,6 @@
 //! Every way in, through the built function: what it answers each event source, what it parks, and
 //! what is in the table then.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::slice;
@@ -10,6 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::common::function::{TIMEOUT, error, run, sample, spawn};
+use crate::common::sources::{Source, TOKEN};
+use crate::common::{self, Delivery, EPOCH, Model};
 use ably_chat_exporter::store::Settings;
 use ably_chat_exporter::time;
 use aws_sdk_dynamodb::types::{
@@ -17,9 +18,6 @@ use aws_sdk_dynamodb::types::{
 };
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use common::function::{TIMEOUT, error, run, sample, spawn};
-use common::sources::{Source, TOKEN};
-use common::{Delivery, EPOCH, Model};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use testkit::{Answer, Engine, Fault, FaultProxy, FunctionProcess, Item, RuntimeApi, Services};

@@ -1,14 +1,12 @@
 //! Hostile content: stored and read back byte for byte, or refused with a reason; never half.
 
-mod common;
-
+use crate::common::{self, send};
 use ably_chat_exporter::ably::{Decoder, Outcome};
 use ably_chat_exporter::chat::{ChatEvent, Data, JsonText, RoomName, Serial};
 use ably_chat_exporter::ingest::Report;
 use ably_chat_exporter::store::{
     Direction, ReactionClients, Reactions, Settings, Store, StoredMessage, differences,
 };
-use common::send;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use testkit::Engine;

@@ -1,15 +1,13 @@
 //! The built function, as Lambda runs it: a process that polls the Runtime API.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::common::function::{TIMEOUT, error, run, sample, spawn};
+use crate::common::sources::Source;
+use crate::common::{self, Model};
 use ably_chat_exporter::store::{Settings, Versions};
-use common::Model;
-use common::function::{TIMEOUT, error, run, sample, spawn};
-use common::sources::Source;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use testkit::{Answer, Engine, Fault, FaultProxy, RuntimeApi};

@@ -1,19 +1,17 @@
 //! What networks and services do between the function and its table: nothing is lost, and each
 //! failure says whether the same bytes may succeed later.
 
-mod common;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::common::{self, Delivery, EPOCH, Model, Op, OpKind};
 use ably_chat_exporter::aws;
 use ably_chat_exporter::ingest::{ErrorType, Ingest, Record, Report};
 use ably_chat_exporter::store::{Direction, Settings, Store, Versions};
 use aws_sdk_dynamodb::config::interceptors::BeforeSerializationInterceptorContextRef;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept};
 use aws_sdk_dynamodb::error::BoxError;
-use common::{Delivery, EPOCH, Model, Op, OpKind};
 use proptest::prelude::*;
 use testkit::{Engine, Fault, FaultProxy};
 use tokio::time::Instant;

@@ -1,12 +1,10 @@
 //! What the function counts, as the alarms of `template.yaml` look at it.
 
-mod common;
-
 use std::path::Path;
 use std::time::Duration;
 
-use common::function::{TIMEOUT, run, sample, spawn};
-use common::sources::{Source, TOKEN, request};
+use crate::common::function::{TIMEOUT, run, sample, spawn};
+use crate::common::sources::{Source, TOKEN, request};
 use serde_json::{Value, json};
 use testkit::template::Template;
 use testkit::{Answer, Engine, Fault, FaultProxy, RuntimeApi, Services};

@@ -125,7 +125,7 @@ fn encrypted_is_decrypted_and_kept_when_the_key_is_missing() {
     assert_eq!(message.text, "My card ends in 4242.");
     assert_eq!(message.metadata.as_str(), r#"{"secret":true}"#);
 
-    let body = include_bytes!("../events/encrypted.json");
+    let body = include_bytes!("../../events/encrypted.json");
     let entries = Decoder::default().decode(body).expect("the payload is readable");
     let Outcome::Event(ChatEvent::Version(message, None)) = &entries[0].outcome else {
         panic!("{entries:?}");

@@ -1,11 +1,9 @@
 //! Reading back: pages that meet without a gap or a repeat, over DynamoDB pages of any size, and
 //! over rows that different settings left.
 
-mod common;
-
+use crate::common::{self, Delivery, Op, OpKind, send, serial};
 use ably_chat_exporter::chat::{Action, RoomName, Serial};
 use ably_chat_exporter::store::{Direction, PageRequest, Settings, Start, Store, Versions};
-use common::{Delivery, Op, OpKind, send, serial};
 use testkit::Engine;
 
 fn version(message: u32, version: u32) -> Op {

@@ -1,19 +1,17 @@
 //! The index of rooms by day: what it costs, whom it does not touch, and that it can be left out.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::common::function::{run, sample, spawn};
+use crate::common::history::Message;
+use crate::common::sources::{Source, TOKEN};
+use crate::common::{self, EPOCH, whole_room};
 use ably_chat_exporter::chat::RoomName;
 use ably_chat_exporter::ingest::{Ingest, Record, Report};
 use ably_chat_exporter::room_index::RoomIndex;
 use ably_chat_exporter::store::Direction;
-use common::function::{run, sample, spawn};
-use common::history::Message;
-use common::sources::{Source, TOKEN};
-use common::{EPOCH, whole_room};
 use serde_json::json;
 use testkit::{Answer, Engine, Fault, FaultProxy, Item, RuntimeApi, Services};
 use tokio::time::Instant;

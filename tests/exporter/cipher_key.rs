@@ -1,8 +1,6 @@
 //! `CIPHER_KEY` as the ARN of where it is kept: read once, at the start, by every program.
 
-mod common;
-
-use common::function::{TIMEOUT, sample, spawn};
+use crate::common::function::{TIMEOUT, sample, spawn};
 use testkit::{Answer, Engine, RuntimeApi, Services};
 
 /// Where the key is kept.

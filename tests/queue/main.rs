@@ -1,0 +1,6 @@
+//! The built queue consumer, against a real RabbitMQ and a real DynamoDB engine.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod consumer;

@@ -1,0 +1,4 @@
+//! What Ably's payloads say, as values: no engine, no process.
+
+mod decode;
+mod events;
