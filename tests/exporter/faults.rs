@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::common::{self, Delivery, EPOCH, Model, Op, OpKind};
+use crate::common::{self, Delivery, EPOCH, Model, Op, OpKind, histories, reading};
 use ably_chat_exporter::aws;
 use ably_chat_exporter::ingest::{ErrorType, Ingest, Record, Report};
 use ably_chat_exporter::store::{Direction, Settings, Store, Versions};
@@ -124,7 +124,7 @@ async fn a_burst_is_one_write_and_the_last_of_it_is_the_one_stored() {
             .await;
     assert_eq!(proxy.requests(), 3, "two rows for the version, one for all summaries");
     assert_eq!((report.stored, report.superseded), (2, 99));
-    let room = common::whole_room(&ingest.store, "a", Direction::NewestFirst, 5).await;
+    let room = reading::whole_room(&ingest.store, "a", Direction::NewestFirst, 5).await;
     assert_eq!(room[0].reactions.distinct["👍"].total, 99);
 }
 
@@ -181,7 +181,7 @@ async fn a_payload_that_is_written_in_steps_converges() {
     let body = Delivery { id: "d".into(), received_at: EPOCH, ops: ops.collect() }.body();
     let report = common::send(&common::ingest(&engine, Settings::default()), "d", &body).await;
     assert_eq!((report.received, report.failed.len()), (5_000, 0), "{:?}", report.failed.first());
-    assert_eq!(common::count_rows(&engine).await, [2_500, 2_500, 7, 0]);
+    assert_eq!(reading::count_rows(&engine).await, [2_500, 2_500, 7, 0]);
     let store = common::ingest(&engine, Settings::default()).store;
     for message in 0..7_u32 {
         let found = store.message(&create(0).room_name(), &common::serial(message, 0)).await;
@@ -217,7 +217,7 @@ async fn deliver_and_compare(deliveries: &[Delivery], faults: Vec<Fault>) {
         delivery.ops.iter().for_each(|op| model.arrive(op, EPOCH));
     }
     let store = common::ingest(&engine, Settings::default()).store;
-    common::check(&store, &model, Versions::Both).await;
+    reading::check(&store, &model, Versions::Both).await;
 }
 
 proptest! {
@@ -225,7 +225,7 @@ proptest! {
 
     #[test]
     fn faults_do_not_show(
-        deliveries in common::history().prop_flat_map(common::deliveries),
+        deliveries in histories::history().prop_flat_map(histories::deliveries),
         faults in proptest::collection::vec(fault(), 0..120),
     ) {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");

@@ -2,11 +2,24 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod world;
 
+mod batches;
 mod cipher_key;
-mod deliveries;
+mod crashes;
+mod direct;
 mod faults;
-mod function;
+mod limits;
+mod logs;
 mod metrics;
+mod order;
+mod outages;
+mod parking;
+mod parking_large;
+mod replay;
+mod room_notes;
 mod samples;
+mod settings;
+mod two_sources;
+mod unreadable;
 mod webhooks;

@@ -1,5 +1,5 @@
-//! Every file of `events/deliveries/`: it is what AWS's own types take it for, and the function stores
-//! what is in it and answers in that service's form.
+//! Every file of `events/deliveries/`: it is what AWS's own types take it for, and the function
+//! stores what is in it and answers in that service's form.
 
 use std::collections::BTreeSet;
 use std::path::Path;

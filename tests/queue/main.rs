@@ -2,5 +2,16 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod messages;
+mod process;
+mod rabbit;
 
-mod consumer;
+mod crashes;
+mod memory;
+mod order;
+mod outages;
+mod poison;
+mod refusals;
+mod shutdown;
+mod start;
+mod two_ways;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::common::{self, Delivery, Model, Op, OpKind};
+use crate::common::{self, Delivery, Model, Op, OpKind, histories, reading};
 use ably_chat_exporter::ingest::Record;
 use ably_chat_exporter::store::{Reactions, Settings, Versions};
 use proptest::prelude::*;
@@ -70,8 +70,8 @@ async fn arrive_and_compare(deliveries: &[Delivery], settings: Settings, records
             ops.for_each(|op| model.arrive(&op, delivery.received_at));
         }
     }
-    common::check(&ingest.store, &model, settings.versions).await;
-    let [messages, versions, reactions, found_snapshots] = common::count_rows(&engine).await;
+    reading::check(&ingest.store, &model, settings.versions).await;
+    let [messages, versions, reactions, found_snapshots] = reading::count_rows(&engine).await;
     assert_eq!([messages, versions, reactions], model.rows(settings.versions));
     let expected = match settings.reactions {
         Reactions::Snapshots => snapshots(deliveries),
@@ -85,7 +85,7 @@ proptest! {
 
     #[test]
     fn order_duplicates_and_cuts_do_not_show(
-        deliveries in common::history().prop_flat_map(common::deliveries),
+        deliveries in histories::history().prop_flat_map(histories::deliveries),
         settings in settings(),
         records_at_once in 1..4_usize,
     ) {

@@ -2,8 +2,17 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/json.rs"]
+mod json;
+mod payload;
 
+mod aside;
 mod convergence;
-mod hostile;
+mod limits;
+mod metadata;
 mod page;
+mod raw;
+mod reaction_totals;
+mod reactions;
 mod room_index;
+mod rooms;

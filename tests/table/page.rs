@@ -1,7 +1,7 @@
 //! Reading back: pages that meet without a gap or a repeat, over DynamoDB pages of any size, and
 //! over rows that different settings left.
 
-use crate::common::{self, Delivery, Op, OpKind, send, serial};
+use crate::common::{self, Delivery, Op, OpKind, reading, send, serial};
 use ably_chat_exporter::chat::{Action, RoomName, Serial};
 use ably_chat_exporter::store::{Direction, PageRequest, Settings, Start, Store, Versions};
 use testkit::Engine;
@@ -36,14 +36,14 @@ async fn pages_meet_in_both_directions_and_all_modes() {
         let store = store_ops(&engine, mode, ops).await;
         let all: Vec<_> = (0..10).map(|m| serial(m, 0)).collect();
         for limit in [1, 3, 10, 1_000] {
-            let forwards = common::whole_room(&store, "a", Direction::OldestFirst, limit).await;
+            let forwards = reading::whole_room(&store, "a", Direction::OldestFirst, limit).await;
             assert_eq!(forwards.iter().map(|m| m.message.serial.clone()).collect::<Vec<_>>(), all);
             let newest = |m: u32| serial(m, m % 4);
             for (number, message) in (0..).zip(&forwards) {
                 assert_eq!(message.message.version.serial, newest(number), "{mode:?}");
             }
             let mut backwards =
-                common::whole_room(&store, "a", Direction::NewestFirst, limit).await;
+                reading::whole_room(&store, "a", Direction::NewestFirst, limit).await;
             backwards.reverse();
             assert_eq!(backwards, forwards);
         }
@@ -93,10 +93,10 @@ async fn serials_that_extend_each_other_keep_their_place() {
         assert_eq!(send(&ingest, "d", body.as_bytes()).await.stored, 1);
     }
     for limit in [1, 2] {
-        let found = common::whole_room(&ingest.store, "r", Direction::OldestFirst, limit).await;
+        let found = reading::whole_room(&ingest.store, "r", Direction::OldestFirst, limit).await;
         let mut found: Vec<_> = found.into_iter().map(|m| m.message.serial.0).collect();
         assert_eq!(found, serials);
-        let reversed = common::whole_room(&ingest.store, "r", Direction::NewestFirst, limit).await;
+        let reversed = reading::whole_room(&ingest.store, "r", Direction::NewestFirst, limit).await;
         found.reverse();
         assert_eq!(reversed.into_iter().map(|m| m.message.serial.0).collect::<Vec<_>>(), found);
     }
@@ -114,7 +114,7 @@ async fn rows_of_different_settings_are_read_as_one() {
         let versions = store.versions(&room, &serial(message, 0)).await.expect("a read");
         assert_eq!(versions.len(), 2);
     }
-    for message in common::whole_room(&store, "a", Direction::OldestFirst, 1).await {
+    for message in reading::whole_room(&store, "a", Direction::OldestFirst, 1).await {
         assert_ne!(message.message.version.serial, message.message.serial);
     }
 }
@@ -131,7 +131,7 @@ async fn a_page_spans_what_dynamodb_reads_at_once() {
         );
         assert_eq!(send(&ingest, "d", body.as_bytes()).await.failed, []);
     }
-    let found = common::whole_room(&ingest.store, "r", Direction::NewestFirst, 50).await;
+    let found = reading::whole_room(&ingest.store, "r", Direction::NewestFirst, 50).await;
     assert_eq!(found.len(), 20, "8 MB of rows, and DynamoDB reads 1 MB at once");
     assert!(found.iter().all(|message| message.message.text == text));
 }
@@ -144,7 +144,7 @@ async fn an_unknown_message_or_room_is_none() {
     assert!(store.message(&room("a"), &serial(7, 0)).await.expect("a read").is_none());
     assert!(store.message(&room("b"), &serial(0, 0)).await.expect("a read").is_none());
     assert_eq!(store.versions(&room("b"), &serial(0, 0)).await.expect("a read"), []);
-    assert!(common::whole_room(&store, "b", Direction::NewestFirst, 3).await.is_empty());
+    assert!(reading::whole_room(&store, "b", Direction::NewestFirst, 3).await.is_empty());
 }
 
 #[tokio::test]

@@ -4,17 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::common::function::{run, sample, spawn};
-use crate::common::history::Message;
-use crate::common::sources::{Source, TOKEN};
-use crate::common::{self, EPOCH, whole_room};
 use ably_chat_exporter::chat::RoomName;
 use ably_chat_exporter::ingest::{Ingest, Record, Report};
 use ably_chat_exporter::room_index::RoomIndex;
 use ably_chat_exporter::store::Direction;
-use serde_json::json;
-use testkit::{Answer, Engine, Fault, FaultProxy, Item, RuntimeApi, Services};
+use testkit::{Engine, Fault, FaultProxy, Item};
 use tokio::time::Instant;
+
+use crate::common::history::Message;
+use crate::common::{self, EPOCH, reading};
 
 const DAY: i64 = 86_400_000;
 
@@ -78,7 +76,7 @@ async fn no_room_name_can_disturb_the_index() {
     let found: BTreeSet<_> = found.into_iter().map(|room| room.0).collect();
     assert_eq!(found, names.iter().map(ToString::to_string).collect());
     for name in names {
-        let messages = whole_room(&ingest.store, name, Direction::NewestFirst, 10).await;
+        let messages = reading::whole_room(&ingest.store, name, Direction::NewestFirst, 10).await;
         assert_eq!(messages.len(), 1, "{name}");
     }
 }
@@ -135,47 +133,4 @@ async fn regression_notes_of_a_day_are_spread_over_partitions() {
     let found: Vec<_> = found.into_iter().map(|room| room.0).collect();
     let expected: Vec<_> = std::iter::once("of old".to_owned()).chain(names).collect();
     assert_eq!(found, expected, "each room once");
-}
-
-/// A throttled note used to hold stored messages until the deadline.
-#[tokio::test]
-async fn regression_notes_that_are_not_answered_hold_nothing_up() {
-    let engine = Engine::start().await;
-    let proxy = FaultProxy::start_by_operation(&engine.endpoint, |_, operation| match operation {
-        "UpdateItem" => Fault::Hang,
-        _ => Fault::None,
-    });
-    let proxy = proxy.await;
-    let (services, api) = (Services::start().await, RuntimeApi::start().await);
-    let env = [testkit::env(&proxy.endpoint), services.env()].concat();
-    let queue = services.queue_url();
-    let settings =
-        [("ROOM_INDEX", "on"), ("WEBHOOK_TOKEN", TOKEN), ("FAILURE_QUEUE_URL", queue.as_str())];
-    let function = spawn(&api, &env, &settings);
-    let item = |serial: &str, action: u64| {
-        json!({"source": "channel.message", "data": {"channelId": "r::$chat", "messages": [
-            {"name": "chat.message", "serial": serial, "action": action, "data": {"text": "x"}}]}})
-    };
-    let body = json!({"items": [item("1", 0), item("2", 77)]}).to_string().into_bytes();
-    let started = Instant::now();
-    let Answer::Response(answer) =
-        api.invoke(Source::FunctionUrl.event(&[body]), Duration::from_secs(60)).await
-    else {
-        panic!("an error")
-    };
-    assert_eq!(answer["statusCode"], 200, "{answer}");
-    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
-    assert_eq!(services.messages().len(), 1, "the poison item is parked");
-    assert_eq!(engine.rows().await.len(), 2);
-    let log = function.kill().await;
-    assert!(log.contains("room not noted in the index of rooms"), "{log}");
-}
-
-#[tokio::test]
-async fn the_function_notes_rooms_unless_it_is_told_not_to() {
-    for (setting, expected) in [("", 1), ("on", 1), ("off", 0)] {
-        let engine = Engine::start().await;
-        run(&engine, &[("ROOM_INDEX", setting)], &[sample("create")]).await;
-        assert_eq!(index(&engine).await.len(), expected, "{setting}");
-    }
 }
