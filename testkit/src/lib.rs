@@ -1,7 +1,8 @@
 //! What the exporter is tested, run and measured against, none of it part of the exporter: a real
 //! DynamoDB engine with the template's own table ([`Engine`]), the Lambda Runtime API
-//! ([`RuntimeApi`]) with the built function under it ([`FunctionProcess`]), what else it asks of AWS
-//! ([`Services`]) and of Ably ([`Ably`]), a RabbitMQ ([`Broker`]), and a proxy that fails as networks and services do ([`FaultProxy`]).
+//! ([`RuntimeApi`]) with the built function under it ([`FunctionProcess`]), what else it asks of
+//! AWS ([`Services`]) and of Ably ([`Ably`]), a RabbitMQ ([`Broker`]), and a proxy that fails as
+//! networks and services do ([`FaultProxy`]).
 
 mod ably;
 mod broker;
