@@ -123,7 +123,10 @@ async fn a_closed_channel_is_reconciled_a_minute_later() {
 async fn what_fails_comes_again_and_says_why() {
     let world = World::start(&[("ABLY_API_KEY", "aB3dEf.kEy1Id:wrong-but-long")]).await;
     world.say("r", 5, "text").await;
-    let work = |body: &str| json!({"Records": [{"messageId": "m", "eventSource": "aws:sqs", "body": body}]});
+    let work = |body: &str| {
+        let record = json!({"messageId": "m", "eventSource": "aws:sqs", "body": body});
+        json!({"Records": [record]})
+    };
     let again = Answer::Response(json!({"batchItemFailures": [{"itemIdentifier": "m"}]}));
     assert_eq!(world.invoke(&work(r#"{"room":"r"}"#)).await, again);
     assert_eq!(world.invoke(&work("nonsense")).await, again);
@@ -230,7 +233,8 @@ async fn regression_a_name_that_no_room_can_have_is_no_alarm_for_ever() {
     assert!(log.contains("40010") && !log.contains("room not reconciled"), "{log}");
 }
 
-/// A look at a sign of trouble leaves the first receipt of a room: what came before is looked at later.
+/// A look at a sign of trouble leaves the first receipt of a room: what came before is looked at
+/// later.
 #[tokio::test]
 async fn regression_the_first_receipt_is_not_where_a_room_begins() {
     let world = World::start(&[]).await;
