@@ -1,7 +1,8 @@
 //! `CIPHER_KEY` as the ARN of where it is kept: read once, at the start.
 
-use crate::common::function::{TIMEOUT, sample, spawn};
 use testkit::{Answer, Engine, RuntimeApi, Services};
+
+use crate::common::function::{TIMEOUT, sample, spawn};
 
 /// Where the key is kept.
 const PARAMETER: &str = "arn:aws:ssm:eu-west-1:123456789012:parameter/chat/cipher-key";

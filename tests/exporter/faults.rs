@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::common::{self, Delivery, EPOCH, Model, Op, OpKind, histories, reading};
 use ably_chat_exporter::aws;
 use ably_chat_exporter::ingest::{ErrorType, Ingest, Record, Report};
 use ably_chat_exporter::store::{Direction, Settings, Store, Versions};
@@ -15,6 +14,8 @@ use aws_sdk_dynamodb::error::BoxError;
 use proptest::prelude::*;
 use testkit::{Engine, Fault, FaultProxy};
 use tokio::time::Instant;
+
+use crate::common::{self, Delivery, EPOCH, Model, Op, OpKind, histories, reading};
 
 /// An ingest whose client is the function's own, retries included, but for the endpoint.
 async fn through(proxy: &FaultProxy) -> Ingest {

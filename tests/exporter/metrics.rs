@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::common::function::{TIMEOUT, run, sample, spawn};
-use crate::common::sources::{Source, TOKEN, request};
 use serde_json::{Value, json};
 use testkit::template::Template;
 use testkit::{Answer, Engine, Fault, FaultProxy, RuntimeApi, Services};
+
+use crate::common::function::{TIMEOUT, run, sample, spawn};
+use crate::common::sources::{Source, TOKEN, request};
 
 /// The metric lines of a log.
 fn metrics(log: &str) -> Vec<Value> {

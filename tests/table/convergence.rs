@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::common::{self, Delivery, Model, Op, OpKind, histories, reading};
 use ably_chat_exporter::ingest::Record;
 use ably_chat_exporter::store::{Reactions, Settings, Versions};
 use proptest::prelude::*;
 use testkit::Engine;
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
+
+use crate::common::{self, Delivery, Model, Op, OpKind, histories, reading};
 
 fn settings() -> impl Strategy<Value = Settings> {
     let versions = prop_oneof![Just(Versions::Both), Just(Versions::Latest), Just(Versions::All)];

@@ -1,10 +1,11 @@
 //! Reading back: pages that meet without a gap or a repeat, over DynamoDB pages of any size, and
 //! over rows that different settings left.
 
-use crate::common::{self, Delivery, Op, OpKind, reading, send, serial};
 use ably_chat_exporter::chat::{Action, RoomName, Serial};
 use ably_chat_exporter::store::{Direction, PageRequest, Settings, Start, Store, Versions};
 use testkit::Engine;
+
+use crate::common::{self, Delivery, Op, OpKind, reading, send, serial};
 
 fn version(message: u32, version: u32) -> Op {
     let action = if version == 0 { Action::Create } else { Action::Update };
