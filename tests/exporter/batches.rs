@@ -43,7 +43,7 @@ async fn without_a_failure_queue_what_is_bad_goes_back_to_its_source() {
         assert_eq!(world.send(event).await, failures(named), "{source:?}");
         assert_eq!(world.texts().await, ["text of 1", "text of 3"], "{source:?}");
     }
-    for source in [Source::Kafka, Source::RabbitMq, Source::ActiveMq] {
+    for source in [Source::Kafka, Source::RabbitMq] {
         let world = World::without_failure_queue().await;
         let answer = world.send(source.event(&[good("1"), bad("2"), good("3")])).await;
         let (kind, reason) = error(&answer);

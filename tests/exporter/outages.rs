@@ -36,7 +36,7 @@ async fn what_may_pass_goes_back_and_is_stored_when_it_comes_again() {
             }
             Source::Kinesis => assert_eq!(answer, failures(&["record-0"])),
             Source::FunctionUrl => assert_eq!(status(&answer), 503),
-            Source::Kafka | Source::RabbitMq | Source::ActiveMq => {
+            Source::Kafka | Source::RabbitMq => {
                 assert_eq!(error(&answer).0, "Retryable");
             }
         }
@@ -74,7 +74,7 @@ async fn a_record_is_acknowledged_only_once_it_is_stored_or_parked() {
             Source::Sqs | Source::Kinesis => assert_eq!(answer, failures(&["record-1"])),
             Source::SqsFifo => assert_eq!(answer, failures(&["record-1", "record-2"])),
             Source::FunctionUrl => assert_eq!(status(&answer), 500),
-            Source::Kafka | Source::RabbitMq | Source::ActiveMq => {
+            Source::Kafka | Source::RabbitMq => {
                 assert_eq!(error(&answer).0, "NonRetryable");
             }
         }
