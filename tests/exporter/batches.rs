@@ -7,7 +7,7 @@ use crate::common::sources::Source;
 use crate::world::{World, assert_well, bad, failures, good, status};
 
 #[tokio::test]
-async fn what_is_bad_for_good_is_parked_and_its_neighbours_are_stored() {
+async fn a_permanent_failure_is_parked_and_its_neighbours_are_stored() {
     for source in Source::BATCHES {
         let world = World::start().await;
         let answer = world.send(source.event(&[good("1"), bad("2"), good("3")])).await;
@@ -15,15 +15,15 @@ async fn what_is_bad_for_good_is_parked_and_its_neighbours_are_stored() {
         assert_eq!(world.texts().await, ["text of 1", "text of 3"], "{source:?}");
         let parked = world.parked();
         assert_eq!(parked.len(), 1, "{source:?}");
-        let circumstances = &parked[0]["parked"];
-        assert_eq!(circumstances["source"], source.name());
-        assert!(circumstances["sourceArn"].as_str().unwrap().starts_with("arn:aws:"), "{source:?}");
-        assert_eq!(circumstances["recordId"], source.id(1));
-        assert_eq!(circumstances["errorType"], "NonRetryable");
+        let provenance = &parked[0]["parked"];
+        assert_eq!(provenance["source"], source.name());
+        assert!(provenance["sourceArn"].as_str().unwrap().starts_with("arn:aws:"), "{source:?}");
+        assert_eq!(provenance["recordId"], source.id(1));
+        assert_eq!(provenance["errorType"], "NonRetryable");
         let reason = r#"room "r" serial "2": $.messages[0].action: unknown action 77"#;
-        assert_eq!(circumstances["reason"], reason);
-        assert_eq!(circumstances["functionVersion"], "$LATEST");
-        let (received, parked_at) = (&circumstances["receivedAt"], &circumstances["parkedAt"]);
+        assert_eq!(provenance["reason"], reason);
+        assert_eq!(provenance["functionVersion"], "$LATEST");
+        let (received, parked_at) = (&provenance["receivedAt"], &provenance["parkedAt"]);
         assert!(received.as_i64().unwrap() <= parked_at.as_i64().unwrap());
         assert!(received.as_i64().unwrap() > 1_700_000_000_000);
         assert_eq!(parked[0]["body"].as_str().unwrap().as_bytes(), bad("2"), "{source:?}");

@@ -55,7 +55,7 @@ async fn send_one(fault: impl Fn(u64) -> Fault + Send + Sync + 'static) -> (Repo
 }
 
 #[tokio::test]
-async fn what_passes_is_retried() {
+async fn a_transient_fault_is_retried() {
     for fault in [Fault::Throttle, Fault::Internal, Fault::DropBefore, Fault::DropAfter] {
         let (report, requests, rows) =
             send_one(move |request| if request < 3 { fault } else { Fault::None }).await;
@@ -66,7 +66,7 @@ async fn what_passes_is_retried() {
 }
 
 #[tokio::test]
-async fn what_does_not_pass_is_retryable() {
+async fn a_fault_that_lasts_is_retryable() {
     let faults = [
         Fault::Throttle,
         Fault::Internal,
@@ -83,7 +83,7 @@ async fn what_does_not_pass_is_retryable() {
 }
 
 #[tokio::test]
-async fn a_row_that_dynamodb_refuses_is_not() {
+async fn a_row_that_dynamodb_refuses_is_not_retryable() {
     let (report, requests, _) = send_one(|_| Fault::Refuse("ValidationException")).await;
     assert_eq!(report.error_type(), Some(ErrorType::NonRetryable));
     assert_eq!(requests, 2, "no second attempt at either row");
@@ -102,7 +102,7 @@ async fn a_failed_write_fails_its_message_alone() {
 }
 
 #[tokio::test]
-async fn a_folded_put_shares_the_fate_of_the_one_it_was_folded_into() {
+async fn a_folded_put_shares_the_result_of_the_one_it_was_folded_into() {
     let engine = Engine::start().await;
     let proxy = FaultProxy::start(&engine.endpoint, |_| Fault::Refuse("AccessDenied")).await;
     let summary = |total| Op { kind: OpKind::Summary(total), ..create(0) };

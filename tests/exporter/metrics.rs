@@ -37,7 +37,7 @@ async fn regression_records_of_a_queue_that_the_table_refuses_are_counted() {
     let function = spawn(&api, &env, &[("AWS_MAX_ATTEMPTS", "1")]);
     let event = Source::Sqs.event(&[sample("create"), sample("presence"), sample("update")]);
     let Answer::Response(answer) = api.invoke(event, Duration::from_secs(10)).await else {
-        panic!("a queue is told by a list, not by an error")
+        panic!("a queue is answered with a list, not with an error")
     };
     assert_eq!(answer["batchItemFailures"].as_array().map(Vec::len), Some(2));
     let lines = metrics(&function.kill().await);

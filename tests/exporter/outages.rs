@@ -21,7 +21,7 @@ async fn switched(engine: &Engine) -> (FaultProxy, Arc<AtomicBool>) {
 }
 
 #[tokio::test]
-async fn what_may_pass_goes_back_and_is_stored_when_it_comes_again() {
+async fn a_transient_failure_goes_back_and_is_stored_when_it_comes_again() {
     for source in Source::ALL {
         let engine = Engine::start().await;
         let (proxy, is_down) = switched(&engine).await;

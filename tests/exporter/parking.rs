@@ -1,4 +1,4 @@
-//! What is parked: only what is wrong itself, once, and in few calls.
+//! Parking: permanent failures alone, once each, and in few calls.
 
 use std::slice;
 

@@ -1,4 +1,4 @@
-//! What is wrong itself never stops the consumer.
+//! Permanent failures never stop the consumer.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::messages::{message, rows};
 use crate::process::{BINARY, Process, until};
 use crate::rabbit::{EMPTY, depth, publish, publisher, until_empty};
 
-/// What does not belong among good messages: four that are wrong for good, two to skip.
+/// What does not belong among good messages: four that fail permanently, two to skip.
 fn strange() -> Vec<Vec<u8>> {
     let names = ["not-enveloped", "before-publish", "unknown-action", "presence", "typing"];
     names.map(sample).into_iter().chain([b"not JSON".to_vec()]).collect()

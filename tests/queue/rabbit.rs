@@ -15,7 +15,7 @@ pub(crate) async fn until_empty(broker: &Broker) {
     until("an empty queue", async || depth(broker, &broker.queue()).await == EMPTY).await;
 }
 
-/// How deep a queue is. Of a broker that is not our own, only what waits can be told.
+/// How deep a queue is. A broker that is not our own says only how many messages wait.
 pub(crate) async fn depth(broker: &Broker, queue: &str) -> Depth {
     if let Some(depth) = broker.depth(queue) {
         return depth;

@@ -50,7 +50,7 @@ async fn metadata_that_it_does_not_hold_is_kept_as_text_byte_for_byte() {
         r#"{"twice":1,"twice":2}"#.to_owned(),
         r#"{"lone":"\ud83d"}"#.to_owned(),
         format!(r#"{{"{}":1}}"#, "n".repeat(70_000)),
-        // Natively, so many small lists would pass 400 KB; their text does not.
+        // As native values these small lists exceed 400 KB; their text does not.
         format!(r#"{{"lists":[{lists}]}}"#),
     ] {
         assert_eq!(

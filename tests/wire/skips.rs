@@ -33,7 +33,7 @@ fn skip_rules() {
 }
 
 #[test]
-fn events_without_messages_are_told_by_what_they_hold() {
+fn events_without_messages_are_identified_by_what_they_hold() {
     let skips = |body: Value| {
         let entries = Decoder::default().decode(body.to_string().as_bytes());
         let entries = entries.expect("a readable payload");

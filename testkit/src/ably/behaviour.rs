@@ -12,9 +12,9 @@ pub struct Behaviour {
     pub is_end_included: bool,
     /// Before each answer.
     pub latency: Duration,
-    /// Every so many requests, one is answered with each of these in turn.
+    /// After each period of this many requests, the next are answered with these in turn.
     pub failures: Option<(u64, &'static [u16])>,
-    /// Every so many pages, an empty one with a `next` comes first.
+    /// One page in this many is empty, and has a `next`.
     pub empty_pages: Option<u64>,
     /// Whether all links are in one header.
     pub is_link_joined: bool,

@@ -118,7 +118,7 @@ impl Ably {
         [requests, histories, versions].map(|count| count.load(Ordering::SeqCst))
     }
 
-    /// Waits until so many pages of history have been asked for.
+    /// Waits until this many pages of history have been asked for.
     pub async fn wait_for_pages(&self, count: u64) {
         loop {
             let paged = self.shared.paged.notified();

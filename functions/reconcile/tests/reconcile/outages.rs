@@ -70,7 +70,7 @@ async fn regression_the_frequent_look_takes_rooms_that_somebody_is_in() {
     assert_eq!(world.invoke(&json!({"task": "rooms", "days": 2})).await, queued(3));
 }
 
-/// A key that may not list rooms is told so once, and what the table knows is looked at.
+/// That a key may not list rooms is logged once, and the rooms of the table are looked at.
 #[tokio::test]
 async fn a_key_that_may_not_list_rooms_is_no_failure() {
     let mut world = World::start(&[]).await;
