@@ -15,6 +15,8 @@ use std::time::Duration;
 use ably_chat_exporter::ably::Decoder;
 use ably_chat_exporter::ingest::{Ingest, Record, Report};
 use ably_chat_exporter::store::{Settings, Store};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use testkit::Engine;
 use tokio::time::Instant;
 
@@ -31,4 +33,16 @@ pub fn ingest(engine: &Engine, settings: Settings) -> Ingest {
 pub async fn send(ingest: &Ingest, id: &str, body: &[u8]) -> Report {
     let deadline = Instant::now() + Duration::from_secs(30);
     ingest.ingest(&[Record { id, body, received_at: EPOCH }], deadline).await.remove(0)
+}
+
+/// What clients of a service at `endpoint` are made from, in this process.
+pub fn sdk(endpoint: &str) -> SdkConfig {
+    let credentials = Credentials::new("local", "local", None, None, "local");
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .region(Region::new("eu-west-1"))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .endpoint_url(endpoint)
+        .build()
 }

@@ -22,13 +22,6 @@ async fn the_deadline_ends_retries_and_the_record_is_retryable() {
     assert!(proxy.requests() > 2, "it was tried again");
 }
 
-/// The most memory that a process has had, in MB.
-fn peak_memory(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("Linux");
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("it is there");
-    line.split_whitespace().nth(1).expect("a number").parse::<u64>().expect("a number") / 1_024
-}
-
 /// 150,000 messages in one payload took 823 MB, and there was no answer within a minute.
 #[tokio::test]
 async fn regression_very_many_messages_are_answered_in_time_and_within_memory() {
@@ -47,7 +40,7 @@ async fn regression_very_many_messages_are_answered_in_time_and_within_memory() 
     // As many as are planned at once, and the rest as one.
     assert!(reason.starts_with("2049 of 2049 not stored; "), "{reason}");
     assert!(reason.len() < 2_000, "{reason}");
-    let memory = peak_memory(function.id().expect("it runs"));
+    let memory = testkit::peak_memory_mb(function.id().expect("it runs"));
     assert!(memory < 70, "{memory} MB");
     let log = function.kill().await;
     assert!(log.len() < 5_000, "one line for each reason: {log}");

@@ -1,8 +1,6 @@
 //! Settings that are wrong, and what some of them do.
 
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
-};
+use aws_sdk_dynamodb::types::ScalarAttributeType;
 use serde_json::json;
 use testkit::{Answer, Engine, RuntimeApi, Services};
 
@@ -42,18 +40,8 @@ async fn regression_a_wrong_table_makes_no_record_permanently_wrong() {
         ("other-types", [("pk", ScalarAttributeType::S), ("sk", numbers)]),
     ];
     let engine = Engine::start().await;
-    for (name, keys) in tables.clone() {
-        let create = engine.client().create_table().table_name(name);
-        let create = create.billing_mode(BillingMode::PayPerRequest);
-        let kinds = [KeyType::Hash, KeyType::Range];
-        let create = keys.into_iter().zip(kinds).fold(create, |create, ((name, of), kind)| {
-            let attribute = AttributeDefinition::builder().attribute_name(name).attribute_type(of);
-            let key = KeySchemaElement::builder().attribute_name(name).key_type(kind);
-            create
-                .attribute_definitions(attribute.build().expect("name and type"))
-                .key_schema(key.build().expect("name and type"))
-        });
-        create.send().await.expect("a table");
+    for (name, keys) in &tables {
+        engine.add_table(name, keys).await;
     }
     let names = tables.map(|(name, _)| name).into_iter().chain(["no table's name"]);
     for table in names {

@@ -55,6 +55,7 @@ impl World {
     }
 }
 
+/// A message with a text, and with these members.
 pub(crate) fn message(serial: &str, members: &Value) -> Value {
     let mut message = json!({"name": "chat.message", "serial": serial, "timestamp": EPOCH,
                              "action": 0, "data": {"text": format!("text of {serial}")}});
@@ -64,12 +65,14 @@ pub(crate) fn message(serial: &str, members: &Value) -> Value {
     message
 }
 
+/// What Ably sends of one message.
 pub(crate) fn envelope(message: &Value) -> Vec<u8> {
     let envelope = json!({"source": "channel.message", "channel": "r::$chat",
                           "messages": [message]});
     envelope.to_string().into_bytes()
 }
 
+/// A message that can be stored.
 pub(crate) fn good(serial: &str) -> Vec<u8> {
     envelope(&message(serial, &json!({})))
 }
@@ -79,16 +82,19 @@ pub(crate) fn bad(serial: &str) -> Vec<u8> {
     envelope(&message(serial, &json!({"action": 77})))
 }
 
+/// A summary of reactions.
 pub(crate) fn reactions(serial: &str, total: u64) -> Vec<u8> {
     let summary = json!({"reaction:distinct.v1": {"👍": {"total": total}}});
     envelope(&message(serial, &json!({"action": 4, "annotations": {"summary": summary}})))
 }
 
+/// What SQS and Kinesis are answered when these records failed.
 pub(crate) fn failures(ids: &[&str]) -> Answer {
     let ids = ids.iter().map(|id| json!({"itemIdentifier": id}));
     Answer::Response(json!({"batchItemFailures": ids.collect::<Vec<_>>()}))
 }
 
+/// The status that a webhook is answered with.
 pub(crate) fn status(answer: &Answer) -> &Value {
     match answer {
         Answer::Response(response) => &response["statusCode"],

@@ -5,6 +5,7 @@ use testkit::Engine;
 
 use crate::common::EPOCH;
 
+/// The nth message of a room.
 pub(crate) fn message(number: usize, text: &str) -> Vec<u8> {
     let serial = format!("{:014}-000@aBcDeFgHi12345678:000", number + 1);
     let message = json!({"name": "chat.message", "serial": serial, "timestamp": EPOCH,

@@ -8,11 +8,10 @@ use std::time::Duration;
 use ably_chat_exporter::config::QueueConfig;
 use ably_chat_exporter::intake::Intake;
 use ably_chat_exporter::queue::{Consumer, Options, Status, serve};
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use testkit::{Broker, Engine, Fault, FaultProxy, Services};
 use tokio_util::sync::CancellationToken;
 
+use crate::common::sdk;
 use crate::messages::{message, reactions, summary};
 use crate::process::{Process, figure, until};
 use crate::rabbit::{publish, publisher, until_empty};
@@ -32,18 +31,6 @@ async fn regression_an_old_summary_does_not_replace_a_newer_one_in_hand() {
     until_empty(&broker).await;
     assert_eq!(reactions(&engine).await, "2");
     assert!(process.stop().await.0.success());
-}
-
-/// What clients of an engine are made from, in this process.
-fn sdk(endpoint: &str) -> SdkConfig {
-    let credentials = Credentials::new("local", "local", None, None, "local");
-    SdkConfig::builder()
-        .behavior_version(BehaviorVersion::v2026_01_12())
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .region(Region::new("eu-west-1"))
-        .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .endpoint_url(endpoint)
-        .build()
 }
 
 /// What is not stored in time goes back to its place, with what is behind it in its row; what is

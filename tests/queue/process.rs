@@ -17,9 +17,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
 
 /// A running consumer. Dropping it kills it.
 pub(crate) struct Process {
-    pub(crate) child: Child,
-    pub(crate) output: Arc<Mutex<String>>,
-    pub(crate) reading: JoinHandle<()>,
+    child: Child,
+    output: Arc<Mutex<String>>,
+    reading: JoinHandle<()>,
     /// Where `/healthz` and `/metrics` are.
     pub(crate) address: String,
 }
@@ -86,7 +86,8 @@ impl Process {
         self.output.lock().expect("nobody panics").clone()
     }
 
-    pub(crate) fn signal(&self, signal: &str) {
+    /// Sends a signal, `-TERM` for example.
+    fn signal(&self, signal: &str) {
         let pid = self.child.id().expect("it runs").to_string();
         let sent = std::process::Command::new("kill").args([signal, &pid]).status();
         assert!(sent.expect("kill runs").success());
@@ -109,11 +110,7 @@ impl Process {
     }
 
     pub(crate) fn memory_mb(&self) -> u64 {
-        let path = format!("/proc/{}/status", self.child.id().expect("it runs"));
-        let status = std::fs::read_to_string(path).expect("its status");
-        let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("a peak");
-        let kilobytes = line.split_whitespace().nth(1).expect("a figure");
-        kilobytes.parse::<u64>().expect("a number") / 1_024
+        testkit::peak_memory_mb(self.child.id().expect("it runs"))
     }
 
     /// One figure of `/metrics`; and whether `/healthz` says that all is well.
@@ -131,7 +128,7 @@ impl Process {
 }
 
 /// What a consumer answers to a GET.
-pub(crate) async fn get(address: &str, path: &str) -> String {
+async fn get(address: &str, path: &str) -> String {
     let mut stream = tokio::net::TcpStream::connect(address).await.expect("it serves");
     let request = format!("GET {path} HTTP/1.0\r\n\r\n");
     tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.expect("sent");

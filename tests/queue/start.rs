@@ -1,8 +1,6 @@
 //! What stops the start, and what does not.
 
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
-};
+use aws_sdk_dynamodb::types::ScalarAttributeType;
 use serde_json::Value;
 use testkit::{Broker, Engine, Fault, FaultProxy, Services};
 use tokio::process::Command;
@@ -66,15 +64,7 @@ async fn wrong_settings_stop_the_start_and_are_all_named() {
 #[tokio::test]
 async fn regression_a_table_with_other_keys_is_a_wrong_setting() {
     let engine = Engine::start().await;
-    let attribute = |name: &str, kind| {
-        let attribute = AttributeDefinition::builder().attribute_name(name).attribute_type(kind);
-        attribute.build().expect("a name and a type")
-    };
-    let key = |name: &str, kind| {
-        KeySchemaElement::builder().attribute_name(name).key_type(kind).build().expect("a key")
-    };
     let (string, number) = (ScalarAttributeType::S, ScalarAttributeType::N);
-    let (hash, range) = (KeyType::Hash, KeyType::Range);
     for (table, keys, expected) in [
         ("hash", vec![("pk", string.clone())], "pk (S, HASH);"),
         (
@@ -84,12 +74,7 @@ async fn regression_a_table_with_other_keys_is_a_wrong_setting() {
         ),
         ("numbers", vec![("pk", string), ("sk", number)], "pk (S, HASH), sk (N, RANGE);"),
     ] {
-        let kinds = [hash.clone(), range.clone()];
-        let schema = keys.iter().zip(kinds).map(|((name, _), kind)| key(name, kind)).collect();
-        let types = keys.iter().map(|(name, kind)| attribute(name, kind.clone())).collect();
-        let create = engine.client().create_table().table_name(table);
-        let create = create.set_key_schema(Some(schema)).set_attribute_definitions(Some(types));
-        create.billing_mode(BillingMode::PayPerRequest).send().await.expect("a table");
+        engine.add_table(table, &keys).await;
         let [mistake] = &mistakes(command(&engine, &[("TABLE_NAME", table)])).await[..] else {
             panic!("one mistake")
         };

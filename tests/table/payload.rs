@@ -15,6 +15,7 @@ pub(crate) fn payload(members: &str) -> String {
     )
 }
 
+/// Ingests one message, given as the text of its further members.
 pub(crate) async fn store(members: &str) -> (Engine, Store, Report) {
     let engine = Engine::start().await;
     let ingest = common::ingest(&engine, Settings::default());
@@ -27,6 +28,7 @@ pub(crate) async fn read(store: &Store, serial: &str) -> StoredMessage {
     found.expect("a read").expect("a message")
 }
 
+/// Members of an event that is a summary of reactions.
 pub(crate) fn summary(summary: &Value) -> String {
     format!(r#""action":4,"annotations":{{"summary":{summary}}}"#)
 }

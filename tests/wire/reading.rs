@@ -4,6 +4,7 @@ use ably_chat_exporter::ably::{CipherKey, Decoder, Entry, Outcome};
 use ably_chat_exporter::chat::{ChatEvent, ChatMessage};
 use serde_json::{Value, json};
 
+/// Decodes one message on a channel, with a cipher key or without.
 pub(crate) fn decode_in(channel: &str, message: &Value, key: Option<&str>) -> Entry {
     let cipher_key = key.map(|key| CipherKey::from_base64(key).expect("a key"));
     let body = json!({"channel": channel, "messages": [message]}).to_string();
@@ -11,6 +12,7 @@ pub(crate) fn decode_in(channel: &str, message: &Value, key: Option<&str>) -> En
     entries.expect("a readable payload").remove(0)
 }
 
+/// Decodes one message in a room.
 pub(crate) fn outcome(message: &Value) -> Outcome {
     decode_in("r::$chat", message, None).outcome
 }
@@ -22,6 +24,7 @@ pub(crate) fn version_of(outcome: Outcome) -> ChatMessage {
     }
 }
 
+/// A message, with these members beside those that each has.
 pub(crate) fn chat(members: &Value) -> Value {
     let mut message = json!({"name": "chat.message", "serial": "s1", "timestamp": 7});
     for (name, value) in members.as_object().expect("an object") {
@@ -36,6 +39,7 @@ pub(crate) fn entries_of(messages: &str) -> Vec<Entry> {
     Decoder::default().decode(body.as_bytes()).expect("a readable payload")
 }
 
+/// Decodes one message, given as the text of its further members.
 pub(crate) fn entry_of(members: &str) -> Entry {
     let message = format!(r#"{{"name":"chat.message","serial":"s1",{members}}}"#);
     entries_of(&message).remove(0)

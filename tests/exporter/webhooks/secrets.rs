@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use ably_chat_exporter::ably::WebhookTokens;
 use ably_chat_exporter::secret::{Secret, SecretSource};
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use serde_json::Value;
 use testkit::{Answer, Engine, RuntimeApi, Services};
 
 use crate::common::function::{TIMEOUT, spawn};
+use crate::common::sdk;
 use crate::common::sources::{TOKEN, request};
 use crate::webhooks::signed::{BODY, BY_FIRST, BY_SECOND, KEYS, signed};
 
@@ -47,18 +46,6 @@ async fn secrets_are_read_from_where_they_are_kept() {
     assert!(!log.contains("c2VjcmV0") && !log.contains(TOKEN), "{log}");
 }
 
-fn sdk(services: &Services) -> SdkConfig {
-    SdkConfig::builder()
-        .behavior_version(BehaviorVersion::v2026_01_12())
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .region(Region::new("local"))
-        .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
-            "l", "l", None, None, "l",
-        )))
-        .endpoint_url(&services.endpoint)
-        .build()
-}
-
 async fn pass(time: Duration) {
     tokio::time::pause();
     tokio::time::advance(time).await;
@@ -71,7 +58,7 @@ async fn a_changed_secret_is_known_soon_and_wrong_ones_cost_few_reads() {
     let services = Services::start().await;
     services.set_secret(arn, "the-first-token-of-all");
     let source = SecretSource::parse(arn).expect("an ARN of SSM");
-    let secret = Secret::new(source, WebhookTokens::parse, sdk(&services));
+    let secret = Secret::new(source, WebhookTokens::parse, sdk(&services.endpoint));
     let check = async |token: &'static str| {
         secret.check(|tokens: &WebhookTokens| tokens.contain(token)).await
     };
@@ -105,7 +92,7 @@ async fn regression_a_service_that_hangs_does_not_hold_up_each_webhook() {
     let services = Services::start().await;
     services.set_secret(arn, TOKEN);
     let source = SecretSource::parse(arn).expect("an ARN of Secrets Manager");
-    let secret = Secret::new(source, WebhookTokens::parse, sdk(&services));
+    let secret = Secret::new(source, WebhookTokens::parse, sdk(&services.endpoint));
     let check = async |token: &'static str| {
         secret.check(|tokens: &WebhookTokens| tokens.contain(token)).await
     };
