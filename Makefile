@@ -49,7 +49,7 @@ check: lint ## Formatting, lints, documentation, layers, template
 
 lint: $(BIN)/sam ## Validates the templates
 	$(BIN)/sam validate --lint
-	$(BIN)/cfn-lint template.yaml template-queue.yaml
+	$(BIN)/cfn-lint template.yaml deploy/queue.yaml
 
 build: $(BIN)/sam $(BIN)/cargo-lambda ## Builds the function as it is deployed
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build

@@ -26,7 +26,7 @@ fn settings() -> BTreeSet<String> {
 #[test]
 fn every_setting_is_described_and_can_be_set() {
     let (readme, template) = (read("README.md"), Template::default());
-    let of_queue = read("template-queue.yaml");
+    let of_queue = read("deploy/queue.yaml");
     let functions = ["Exporter", "WebhookFunction", "ReconcileFunction"];
     let [exporter, webhooks, reconcile] =
         functions.map(|function| BTreeSet::from_iter(template.variables(function)));
@@ -51,7 +51,7 @@ fn every_setting_is_described_and_can_be_set() {
         }
         if exporter.contains(name.as_str()) {
             let is_set = of_queue.contains(&format!("Name: {name}"));
-            assert!(is_set, "{name} is not in template-queue.yaml");
+            assert!(is_set, "{name} is not in deploy/queue.yaml");
         }
     }
     // The three functions store by the same rules.

@@ -1,6 +1,6 @@
 //! What `template.yaml` promises of the stack: what is where, what stays, who is told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -162,9 +162,38 @@ fn regression_what_goes_on_to_the_failure_queue_late_stays_there_for_ten_days() 
     assert!(seconds("FailureQueue") - seconds("DeliveryQueue") >= 10 * day);
     // Nor does it expire on its way: it is received as often as this before it goes on.
     let times = properties("DeliveryQueue")["RedrivePolicy"]["maxReceiveCount"].clone();
-    let longest = template.json()["Parameters"]["VisibilityTimeout"]["MaxValue"].clone();
-    let on_its_way = times.as_u64().expect("a number") * longest.as_u64().expect("a time");
+    let longest = redelivery(&template).into_values().max().expect("a time");
+    let on_its_way = times.as_u64().expect("a number") * longest;
     assert!(on_its_way < day, "{on_its_way}");
+}
+
+/// How long a queue hides a message, by the function's `Timeout`.
+fn redelivery(template: &Template) -> BTreeMap<String, u64> {
+    let mapping = template.json()["Mappings"]["Redelivery"].as_object().expect("a mapping");
+    let seconds = |row: &Value| row["Seconds"].as_u64().expect("a time");
+    mapping.iter().map(|(timeout, row)| (timeout.clone(), seconds(row))).collect()
+}
+
+/// A mapping of a queue that hides messages for less than the function takes is refused, in the
+/// middle of a deployment.
+#[test]
+fn a_queue_hides_a_message_for_six_times_what_the_function_may_take() {
+    let template = Template::default();
+    let timeout = &template.json()["Parameters"]["Timeout"];
+    let allowed = timeout["AllowedValues"].as_array().expect("a list").iter();
+    let six_times = |timeout: &Value| 6 * timeout.as_u64().expect("seconds");
+    let expected = allowed.map(|timeout| (timeout.to_string(), six_times(timeout))).collect();
+    assert_eq!(redelivery(&template), expected);
+    assert_eq!(six_times(&timeout["Default"]), 180);
+    for name in ["DeliveryQueue", "FailureQueue"] {
+        let hides_for = &resource(&template, name)["Properties"]["VisibilityTimeout"];
+        let looked_up = json!({"Fn::FindInMap": ["Redelivery", {"Ref": "Timeout"}, "Seconds"]});
+        assert_eq!(*hides_for, looked_up, "{name}");
+    }
+    for name in ["Exporter", "WebhookFunction"] {
+        let limit = &resource(&template, name)["Properties"]["Timeout"];
+        assert_eq!(*limit, json!({"Ref": "Timeout"}), "{name}");
+    }
 }
 
 #[test]
@@ -200,7 +229,7 @@ fn regression_one_place_says_for_which_processor_is_built_and_deployed() {
 /// SAM asks again and again for a parameter that is hidden and may be blank.
 #[test]
 fn regression_no_parameter_is_asked_for_without_end() {
-    for text in [read("template.yaml"), read("template-queue.yaml")] {
+    for text in [read("template.yaml"), read("deploy/queue.yaml")] {
         assert!(!text.contains("NoEcho"));
     }
 }

@@ -1,5 +1,5 @@
-//! A real RabbitMQ, for what an Ably Queue is: a node of its own on free ports of this machine, which
-//! ends when it is dropped; or the broker that `AMQP_URL` names.
+//! A real RabbitMQ, for what an Ably Queue is: a node of its own on free ports of this machine,
+//! which ends when it is dropped; or the broker that `AMQP_URL` names.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};

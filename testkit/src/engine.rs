@@ -6,7 +6,10 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::scan::ScanError;
-use aws_sdk_dynamodb::types::{AttributeValue, BillingMode, TimeToLiveSpecification};
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
+    ScalarAttributeType, TimeToLiveSpecification,
+};
 use dynoxide::Database;
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
@@ -60,6 +63,23 @@ impl Engine {
     /// When the engine cannot be read.
     pub async fn rows(&self) -> Vec<Item> {
         rows(&self.client()).await.expect("the table can be scanned")
+    }
+
+    /// Adds a table with these keys, the partition's first.
+    ///
+    /// # Panics
+    /// When the engine refuses it.
+    pub async fn add_table(&self, name: &str, keys: &[(&str, ScalarAttributeType)]) {
+        let create = self.client().create_table().table_name(name);
+        let mut create = create.billing_mode(BillingMode::PayPerRequest);
+        for ((name, of), kind) in keys.iter().zip([KeyType::Hash, KeyType::Range]) {
+            let attribute = AttributeDefinition::builder().attribute_name(*name);
+            let key = KeySchemaElement::builder().attribute_name(*name).key_type(kind);
+            create = create
+                .attribute_definitions(attribute.attribute_type(of.clone()).build().expect("both"))
+                .key_schema(key.build().expect("name and kind"));
+        }
+        create.send().await.expect("the engine takes the table");
     }
 
     async fn create_table(&self) {

@@ -30,7 +30,7 @@ pub enum Fault {
     DropBefore,
     /// The request is carried out, and the connection drops before the answer gets back.
     DropAfter,
-    /// It is answered only after so many milliseconds.
+    /// It is answered only after this many milliseconds.
     Delay(u64),
     /// DynamoDB refuses with this error type.
     Refuse(&'static str),

@@ -1,13 +1,15 @@
 //! What the exporter is tested, run and measured against, none of it part of the exporter: a real
 //! DynamoDB engine with the template's own table ([`Engine`]), the Lambda Runtime API
-//! ([`RuntimeApi`]) with the built function under it ([`FunctionProcess`]), what else it asks of AWS
-//! ([`Services`]) and of Ably ([`Ably`]), a RabbitMQ ([`Broker`]), and a proxy that fails as networks and services do ([`FaultProxy`]).
+//! ([`RuntimeApi`]) with the built function under it ([`FunctionProcess`]), what else it asks of
+//! AWS ([`Services`]) and of Ably ([`Ably`]), a RabbitMQ ([`Broker`]), and a proxy that fails as
+//! networks and services do ([`FaultProxy`]).
 
 mod ably;
 mod broker;
 mod engine;
 mod fault_proxy;
 mod function;
+mod memory;
 mod runtime_api;
 mod services;
 pub mod template;
@@ -17,5 +19,6 @@ pub use broker::{Broker, Depth};
 pub use engine::{Engine, Item, client, env, rows};
 pub use fault_proxy::{Capacity, Fault, FaultProxy};
 pub use function::FunctionProcess;
+pub use memory::peak_memory_mb;
 pub use runtime_api::{Answer, RuntimeApi};
 pub use services::Services;

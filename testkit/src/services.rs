@@ -201,7 +201,10 @@ fn send(shared: &Shared, request: &Value) -> Result<String, &'static str> {
     let Some(text) = request["MessageBody"].as_str().filter(|text| !text.is_empty()) else {
         return Err("InvalidParameterValueException");
     };
-    let is_allowed = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
+    let is_allowed = |c: char| {
+        let is_space = matches!(c, '\t' | '\n' | '\r');
+        is_space || matches!(c, ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+    };
     if *lock(&shared.is_queue_down) {
         return Err("InternalError");
     }

@@ -79,7 +79,7 @@ impl Template {
         text(&self.0["Parameters"][parameter]["Default"])
     }
 
-    /// Whether a function's queue is told which records failed.
+    /// `FunctionResponseTypes` of an event of a function.
     #[must_use]
     pub fn event_response_types(&self, function: &str, event: &str) -> Vec<&str> {
         let events = &self.0["Resources"][function]["Properties"]["Events"];

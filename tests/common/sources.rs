@@ -15,25 +15,17 @@ pub enum Source {
     Kinesis,
     Kafka,
     RabbitMq,
-    ActiveMq,
     /// One webhook a body.
     FunctionUrl,
 }
 
 impl Source {
-    pub const ALL: [Self; 7] = [
-        Self::Sqs,
-        Self::SqsFifo,
-        Self::Kinesis,
-        Self::Kafka,
-        Self::RabbitMq,
-        Self::ActiveMq,
-        Self::FunctionUrl,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Sqs, Self::SqsFifo, Self::Kinesis, Self::Kafka, Self::RabbitMq, Self::FunctionUrl];
 
     /// Those that hand over several records at once.
-    pub const BATCHES: [Self; 6] =
-        [Self::Sqs, Self::SqsFifo, Self::Kinesis, Self::Kafka, Self::RabbitMq, Self::ActiveMq];
+    pub const BATCHES: [Self; 5] =
+        [Self::Sqs, Self::SqsFifo, Self::Kinesis, Self::Kafka, Self::RabbitMq];
 
     /// What the nth record is called in the source's answer or elsewhere.
     pub fn id(self, index: usize) -> String {
@@ -50,7 +42,6 @@ impl Source {
             Self::Kinesis => "kinesis",
             Self::Kafka => "kafka",
             Self::RabbitMq => "rabbitmq",
-            Self::ActiveMq => "activemq",
             Self::FunctionUrl => "http",
         }
     }
@@ -67,9 +58,6 @@ impl Source {
             Self::RabbitMq => json!({"eventSource": "aws:rmq",
                 "eventSourceArn": "arn:aws:mq:eu-west-1:123456789012:broker:chat:b-1",
                 "rmqMessagesByQueue": {"chat::/": records}}),
-            Self::ActiveMq => json!({"eventSource": "aws:mq",
-                "eventSourceArn": "arn:aws:mq:eu-west-1:123456789012:broker:chat:b-1",
-                "messages": records}),
             Self::FunctionUrl => records.into_iter().next().expect("one body"),
         };
         event.to_string().into_bytes()
@@ -99,11 +87,6 @@ impl Source {
             Self::RabbitMq => json!({"redelivered": false, "data": data,
                 "basicProperties": {"contentType": null, "headers": {}, "deliveryMode": 1,
                     "priority": null, "messageId": id, "timestamp": null, "bodySize": body.len()}}),
-            Self::ActiveMq => json!({"messageID": id, "messageType": "jms/bytes-message",
-                "timestamp": 1, "deliveryMode": 1, "correlationID": "", "replyTo": "null",
-                "destination": {"physicalName": "chat"}, "redelivered": false, "type": "",
-                "expiration": 0, "priority": 0, "data": data, "brokerInTime": 1,
-                "brokerOutTime": 2, "properties": {}}),
             Self::FunctionUrl => request(body, &[("x-webhook-token", TOKEN)]),
         }
     }

@@ -1,5 +1,6 @@
-//! The backfill of messages that are stored nowhere, against stand-ins of Ably (20 ms an answer) and of
-//! DynamoDB (5 ms), beside what each side alone takes: reading without writing, and as many bare puts.
+//! The backfill of messages that are stored nowhere, against stand-ins of Ably (20 ms an answer)
+//! and of DynamoDB (5 ms), beside what each side alone takes: reading without writing, and as many
+//! bare puts.
 #![expect(clippy::print_stdout, reason = "a program for the terminal")]
 
 #[path = "../function/stub.rs"]
@@ -63,8 +64,8 @@ async fn main() -> Result<()> {
     std::fs::remove_file(&file)?;
     std::fs::remove_file(&quarter)?;
     println!(
-        "{} messages in {ROOMS} rooms, Ably {ABLY:?} a page, DynamoDB {STORE:?} a request; medians of \
-         {ROUNDS} rounds",
+        "{} messages in {ROOMS} rooms, Ably {ABLY:?} a page, DynamoDB {STORE:?} a request; \
+         medians of {ROUNDS} rounds",
         ROOMS * MESSAGES_IN_ROOM
     );
     println!("{:>44}{:>14}{:>12}", "seconds", "ratio", "peak MB");

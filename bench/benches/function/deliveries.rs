@@ -1,5 +1,5 @@
-//! The same hundred messages, directly as one payload and as a hundred records of SQS and of Kinesis;
-//! and what a burst of reactions to one message costs.
+//! The same hundred messages, directly as one payload and as a hundred records of SQS and of
+//! Kinesis; and what a burst of reactions to one message costs.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -41,7 +41,8 @@ pub(crate) async fn measure(stub: &Stub, subject: &Subject) -> Result<()> {
         function.kill().await;
     }
     println!(
-        "\n{BATCH} messages of one invocation, both rows, {LATENCY:?} a put      ms      CPU ms   ms/direct"
+        "\n{BATCH} messages of one invocation, both rows, {LATENCY:?} a put      ms      CPU ms   \
+         ms/direct"
     );
     let base = median(&times[0]);
     for ((name, _), (times, cpu)) in events.iter().zip(times.iter().zip(&cpu)) {

@@ -189,7 +189,8 @@ fn message(index: usize, number: usize) -> Value {
 
 fn envelope(messages: &[Value]) -> Vec<u8> {
     let envelope = json!({"source": "channel.message", "appId": "aB3dEf", "site": "eu-west-1-A",
-                          "channel": "support:42::$chat", "ruleId": "q9XyZw", "messages": messages});
+                          "channel": "support:42::$chat", "ruleId": "q9XyZw",
+                          "messages": messages});
     envelope.to_string().into_bytes()
 }
 

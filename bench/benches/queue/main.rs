@@ -44,7 +44,8 @@ async fn main() -> Result<()> {
         }
     }
     println!(
-        "{MESSAGES} messages in a queue, {LATENCY:?} a put, prefetch 1000; medians of {ROUNDS} rounds"
+        "{MESSAGES} messages in a queue, {LATENCY:?} a put, prefetch 1000; \
+         medians of {ROUNDS} rounds"
     );
     println!("{:>50}{:>14}{:>12}", "messages/s", "ratio", "peak MB");
     let median = |values: &mut Vec<f64>| {
@@ -62,8 +63,8 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// Fills the queue, lets the subject empty it on the first processor, and gives its messages a second
-/// and its peak memory.
+/// Fills the queue, lets the subject empty it on the first processor, and gives its messages a
+/// second and its peak memory.
 async fn round(
     broker: &Broker,
     stub: &Stub,

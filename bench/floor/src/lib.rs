@@ -1,5 +1,5 @@
-//! What the bare programs share: a client that is set up as fast as a deployable one can be, with ring,
-//! embedded roots, region and credentials straight from the environment.
+//! What the bare programs share: a client that is set up as fast as a deployable one can be, with
+//! ring, embedded roots, region and credentials straight from the environment.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};

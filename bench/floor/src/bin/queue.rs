@@ -1,5 +1,5 @@
-//! The least a queue's consumer must do: take a message, put one item for it, acknowledge it; so many
-//! at once as the real one writes.
+//! The least a queue's consumer must do: take a message, put one item for it, acknowledge it; so
+//! many at once as the real one writes.
 
 use floor::{client, env, put};
 use futures_util::StreamExt;
