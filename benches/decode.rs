@@ -1,6 +1,6 @@
 //! Processor time of decoding a payload and planning its rows: nothing is sent.
 
-use ably_chat_exporter::ably::{Decoder, Outcome};
+use ably_chat_exporter::ably::{Decoder, Verdict};
 use ably_chat_exporter::store::{Observation, Settings, Store};
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
@@ -30,9 +30,9 @@ fn batch_of_100() -> Vec<u8> {
 fn decode_and_plan(store: &Store, body: &[u8]) -> usize {
     let entries = Decoder::default().decode(body).expect("a sample is readable");
     let observation = Observation { delivery: Some("bench"), received_at: 0 };
-    let puts = entries.into_iter().map(|entry| match entry.outcome {
-        Outcome::Event(event) => store.plan(&event, observation).map_or(0, |puts| puts.len()),
-        Outcome::Skip(_) | Outcome::Fail(_) => 0,
+    let puts = entries.into_iter().map(|entry| match entry.verdict {
+        Verdict::Event(event) => store.plan(&event, observation).map_or(0, |puts| puts.len()),
+        Verdict::Skip(_) | Verdict::Fail(_) => 0,
     });
     puts.sum()
 }

@@ -4,9 +4,9 @@
 
 use std::sync::LazyLock;
 
-use ably_chat_exporter::ably::{self, CipherKey, Decoder, Outcome};
+use ably_chat_exporter::ably::{self, CipherKey, Decoder, Verdict};
 use ably_chat_exporter::chat::{ChatEvent, RoomName, Serial};
-use ably_chat_exporter::store::{Observation, Reactions, Settings, Store};
+use ably_chat_exporter::store::{Observation, KeepReactions, Settings, Store};
 use aws_sdk_dynamodb::config::BehaviorVersion;
 use aws_sdk_dynamodb::{Client, Config};
 use libfuzzer_sys::fuzz_target;
@@ -21,7 +21,7 @@ static DECODER: LazyLock<Decoder> = LazyLock::new(|| Decoder {
 static STORE: LazyLock<Store> = LazyLock::new(|| {
     let config = Config::builder().behavior_version(BehaviorVersion::v2026_01_12()).build();
     let settings = Settings {
-        reactions: Reactions::Snapshots,
+        reactions: KeepReactions::Snapshots,
         retention_days: Some(36_500),
         ..Settings::default()
     };
@@ -31,7 +31,7 @@ static STORE: LazyLock<Store> = LazyLock::new(|| {
 fuzz_target!(|body: &[u8]| {
     let observation = Observation { delivery: Some("d"), received_at: i64::MAX };
     for entry in DECODER.decode(body).into_iter().flatten() {
-        if let Outcome::Event(event) = entry.outcome
+        if let Verdict::Event(event) = entry.verdict
             && let Ok(puts) = STORE.plan(&event, observation)
         {
             let room = entry.room.expect("an event has a room");

@@ -13,7 +13,7 @@ pub mod sources;
 use std::time::Duration;
 
 use ably_chat_exporter::ably::Decoder;
-use ably_chat_exporter::ingest::{Ingest, Record, Report};
+use ably_chat_exporter::ingest::{Record, Report, Sink};
 use ably_chat_exporter::store::{Settings, Store};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
@@ -24,13 +24,13 @@ pub use self::model::{Model, Seen};
 pub use self::ops::{Delivery, EPOCH, Op, OpKind, ROOMS, serial};
 
 /// An ingest into the engine.
-pub fn ingest(engine: &Engine, settings: Settings) -> Ingest {
+pub fn ingest(engine: &Engine, settings: Settings) -> Sink {
     let store = Store::new(engine.client(), Engine::TABLE, settings);
-    Ingest { decoder: Decoder::default(), store, room_filter: None, room_index: None }
+    Sink { decoder: Decoder::default(), store, room_filter: None, room_index: None }
 }
 
 /// Ingests one body as one record.
-pub async fn send(ingest: &Ingest, id: &str, body: &[u8]) -> Report {
+pub async fn send(ingest: &Sink, id: &str, body: &[u8]) -> Report {
     let deadline = Instant::now() + Duration::from_secs(30);
     ingest.ingest(&[Record { id, body, received_at: EPOCH }], deadline).await.remove(0)
 }

@@ -67,8 +67,8 @@ impl Model {
     pub fn versions(&self, room: usize, serial: &Serial, mode: Versions) -> Vec<Serial> {
         let versions = &self.versions[&(room, serial.clone())];
         match mode {
-            Versions::Latest => versions.keys().next_back().into_iter().cloned().collect(),
-            Versions::All | Versions::Both => versions.keys().cloned().collect(),
+            KeepVersions::Latest => versions.keys().next_back().into_iter().cloned().collect(),
+            KeepVersions::All | KeepVersions::Both => versions.keys().cloned().collect(),
         }
     }
 
@@ -77,9 +77,9 @@ impl Model {
         let versions = self.versions.values().map(BTreeMap::len).sum();
         let latest = self.versions.len();
         match mode {
-            Versions::Both => [latest, versions, self.reactions.len()],
-            Versions::Latest => [latest, 0, self.reactions.len()],
-            Versions::All => [0, versions, self.reactions.len()],
+            KeepVersions::Both => [latest, versions, self.reactions.len()],
+            KeepVersions::Latest => [latest, 0, self.reactions.len()],
+            KeepVersions::All => [0, versions, self.reactions.len()],
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ably_chat_exporter::store::{Settings, Versions};
+use ably_chat_exporter::store::{KeepVersions, Settings};
 use proptest::prelude::*;
 use serde_json::json;
 use testkit::{Answer, Engine, Fault, FaultProxy, RuntimeApi};
@@ -50,9 +50,9 @@ async fn crash_and_compare(deliveries: Vec<common::Delivery>, kills: Vec<u64>) {
         }
     }
     let store = common::ingest(&engine, Settings::default()).store;
-    reading::check(&store, &model, Versions::Both).await;
+    reading::check(&store, &model, KeepVersions::Both).await;
     let [messages, versions, reactions, _] = reading::count_rows(&engine).await;
-    assert_eq!([messages, versions, reactions], model.rows(Versions::Both));
+    assert_eq!([messages, versions, reactions], model.rows(KeepVersions::Both));
 }
 
 proptest! {

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ably_chat_exporter::aws;
-use ably_chat_exporter::ingest::{ErrorType, Ingest, Record, Report};
-use ably_chat_exporter::store::{Direction, Settings, Store, Versions};
+use ably_chat_exporter::ingest::{ErrorType, Record, Report, Sink};
+use ably_chat_exporter::store::{Direction, KeepVersions, Settings, Store};
 use aws_sdk_dynamodb::config::interceptors::BeforeSerializationInterceptorContextRef;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept};
 use aws_sdk_dynamodb::error::BoxError;
@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use crate::common::{self, Delivery, EPOCH, Model, Op, OpKind, histories, reading};
 
 /// An ingest whose client is the function's own, retries included, but for the endpoint.
-async fn through(proxy: &FaultProxy) -> Ingest {
+async fn through(proxy: &FaultProxy) -> Sink {
     let config = aws_sdk_dynamodb::config::Builder::from(
         &aws::connect(false, aws::Identity::Environment).await,
     )
@@ -33,7 +33,7 @@ async fn through(proxy: &FaultProxy) -> Ingest {
     .build();
     let client = aws_sdk_dynamodb::Client::from_conf(config);
     let store = Store::new(client, Engine::TABLE, Settings::default());
-    Ingest {
+    Sink {
         decoder: ably_chat_exporter::ably::Decoder::default(),
         store,
         room_filter: None,
@@ -158,7 +158,7 @@ async fn regression_no_request_is_built_after_the_deadline() {
     let config = testkit::client(&proxy.endpoint).config().to_builder().interceptor(begun.clone());
     let client = aws_sdk_dynamodb::Client::from_conf(config.build());
     let store = Store::new(client, Engine::TABLE, Settings::default());
-    let ingest = Ingest { store, ..common::ingest(&engine, Settings::default()) };
+    let ingest = Sink { store, ..common::ingest(&engine, Settings::default()) };
     let delivery =
         Delivery { id: "d".into(), received_at: EPOCH, ops: (0..500).map(create).collect() };
     let body = delivery.body();
@@ -218,7 +218,7 @@ async fn deliver_and_compare(deliveries: &[Delivery], faults: Vec<Fault>) {
         delivery.ops.iter().for_each(|op| model.arrive(op, EPOCH));
     }
     let store = common::ingest(&engine, Settings::default()).store;
-    reading::check(&store, &model, Versions::Both).await;
+    reading::check(&store, &model, KeepVersions::Both).await;
 }
 
 proptest! {

@@ -1,6 +1,6 @@
 //! One history through the queue and through the function at once.
 
-use ably_chat_exporter::store::{Settings, Versions};
+use ably_chat_exporter::store::{KeepVersions, Settings};
 use proptest::prelude::*;
 use testkit::{Answer, Broker, Engine, RuntimeApi, Services};
 
@@ -33,7 +33,7 @@ async fn two_ways_and_compare(broker: &Broker, ways: [Vec<Delivery>; 2]) {
     assert!(process.stop().await.0.success());
     let settings = Settings::default();
     let store = common::ingest(&engine, settings).store;
-    reading::check(&store, &model, Versions::Both).await;
+    reading::check(&store, &model, KeepVersions::Both).await;
     let [messages, versions, reactions, _] = reading::count_rows(&engine).await;
     assert_eq!([messages, versions, reactions], model.rows(settings.versions));
     assert_eq!(depth(broker, &broker.dead_letters()).await, EMPTY);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ably_chat_exporter::ingest::Record;
-use ably_chat_exporter::store::{Reactions, Settings, Versions};
+use ably_chat_exporter::store::{KeepReactions, KeepVersions, Settings};
 use proptest::prelude::*;
 use testkit::Engine;
 use tokio::runtime::Runtime;
@@ -13,9 +13,13 @@ use tokio::time::Instant;
 use crate::common::{self, Delivery, Model, Op, OpKind, histories, reading};
 
 fn settings() -> impl Strategy<Value = Settings> {
-    let versions = prop_oneof![Just(Versions::Both), Just(Versions::Latest), Just(Versions::All)];
-    let reactions =
-        prop_oneof![Just(Reactions::Latest), Just(Reactions::Snapshots), Just(Reactions::None)];
+    let versions =
+        prop_oneof![Just(KeepVersions::Both), Just(KeepVersions::Latest), Just(KeepVersions::All)];
+    let reactions = prop_oneof![
+        Just(KeepReactions::Latest),
+        Just(KeepReactions::Snapshots),
+        Just(KeepReactions::None)
+    ];
     (versions, reactions).prop_map(|(versions, reactions)| Settings {
         versions,
         reactions,
@@ -26,11 +30,11 @@ fn settings() -> impl Strategy<Value = Settings> {
 /// What the model takes in: with `REACTIONS=none`, no summary ever arrives.
 fn heard(op: &Op, reactions: Reactions) -> Option<Op> {
     match (&op.kind, reactions) {
-        (OpKind::Summary(_), Reactions::None) => None,
-        (OpKind::Version(action, _), Reactions::None) => {
+        (OpKind::Summary(_), KeepReactions::None) => None,
+        (OpKind::Version(action, _), KeepReactions::None) => {
             Some(Op { kind: OpKind::Version(*action, None), ..op.clone() })
         }
-        (_, Reactions::Latest | Reactions::Snapshots) => Some(op.clone()),
+        (_, KeepReactions::Latest | KeepReactions::Snapshots) => Some(op.clone()),
     }
 }
 
@@ -75,8 +79,8 @@ async fn arrive_and_compare(deliveries: &[Delivery], settings: Settings, records
     let [messages, versions, reactions, found_snapshots] = reading::count_rows(&engine).await;
     assert_eq!([messages, versions, reactions], model.rows(settings.versions));
     let expected = match settings.reactions {
-        Reactions::Snapshots => snapshots(deliveries),
-        Reactions::Latest | Reactions::None => 0,
+        KeepReactions::Snapshots => snapshots(deliveries),
+        KeepReactions::Latest | KeepReactions::None => 0,
     };
     assert_eq!(found_snapshots, expected);
 }

@@ -2,7 +2,7 @@
 //! over rows that different settings left.
 
 use ably_chat_exporter::chat::{Action, RoomName, Serial};
-use ably_chat_exporter::store::{Direction, PageRequest, Settings, Start, Store, Versions};
+use ably_chat_exporter::store::{Direction, KeepVersions, PageRequest, Settings, Start, Store};
 use testkit::Engine;
 
 use crate::common::{self, Delivery, Op, OpKind, reading, send, serial};
@@ -31,7 +31,7 @@ async fn serials(store: &Store, request: &PageRequest) -> (Vec<Serial>, Option<S
 
 #[tokio::test]
 async fn pages_meet_in_both_directions_and_all_modes() {
-    for mode in [Versions::Both, Versions::Latest, Versions::All] {
+    for mode in [KeepVersions::Both, KeepVersions::Latest, KeepVersions::All] {
         let engine = Engine::start().await;
         let ops = (0..10).flat_map(|m| (0..=m % 4).map(move |v| version(m, v))).collect();
         let store = store_ops(&engine, mode, ops).await;
@@ -54,7 +54,8 @@ async fn pages_meet_in_both_directions_and_all_modes() {
 #[tokio::test]
 async fn a_page_starts_at_or_past_a_message() {
     let engine = Engine::start().await;
-    let store = store_ops(&engine, Versions::Both, (0..5).map(|m| version(m, 0)).collect()).await;
+    let store =
+        store_ops(&engine, KeepVersions::Both, (0..5).map(|m| version(m, 0)).collect()).await;
     let at = |m: u32| serial(m, 0);
     let from = Start::From(at(2));
     let (found, next) = serials(&store, &request(Direction::NewestFirst, from.clone(), 2)).await;
@@ -106,8 +107,8 @@ async fn serials_that_extend_each_other_keep_their_place() {
 #[tokio::test]
 async fn rows_of_different_settings_are_read_as_one() {
     let engine = Engine::start().await;
-    store_ops(&engine, Versions::Latest, vec![version(0, 0), version(1, 1)]).await;
-    let store = store_ops(&engine, Versions::All, vec![version(0, 1), version(1, 0)]).await;
+    store_ops(&engine, KeepVersions::Latest, vec![version(0, 0), version(1, 1)]).await;
+    let store = store_ops(&engine, KeepVersions::All, vec![version(0, 1), version(1, 0)]).await;
     for message in [0, 1] {
         let room = RoomName(common::ROOMS[0].into());
         let found = store.message(&room, &serial(message, 0)).await.expect("a read");
@@ -140,7 +141,7 @@ async fn a_page_spans_what_dynamodb_reads_at_once() {
 #[tokio::test]
 async fn an_unknown_message_or_room_is_none() {
     let engine = Engine::start().await;
-    let store = store_ops(&engine, Versions::Both, vec![version(0, 0)]).await;
+    let store = store_ops(&engine, KeepVersions::Both, vec![version(0, 0)]).await;
     let room = |name: &str| RoomName(name.into());
     assert!(store.message(&room("a"), &serial(7, 0)).await.expect("a read").is_none());
     assert!(store.message(&room("b"), &serial(0, 0)).await.expect("a read").is_none());
@@ -151,7 +152,7 @@ async fn an_unknown_message_or_room_is_none() {
 #[tokio::test]
 async fn a_foreign_row_is_named() {
     let engine = Engine::start().await;
-    let store = store_ops(&engine, Versions::Both, vec![version(0, 0)]).await;
+    let store = store_ops(&engine, KeepVersions::Both, vec![version(0, 0)]).await;
     let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.into());
     let put = engine.client().put_item().table_name(Engine::TABLE);
     let put = put.item("pk", text("a")).item("sk", text("message#zzz"));

@@ -1,6 +1,6 @@
 //! `REACTION_CLIENTS=totals` names nobody.
 
-use ably_chat_exporter::store::{ReactionClients, Reactions, Settings};
+use ably_chat_exporter::store::{KeepReactions, ReactionClients, Settings};
 use serde_json::json;
 use testkit::Engine;
 
@@ -12,7 +12,7 @@ async fn totals_name_nobody() {
     let engine = Engine::start().await;
     let settings = Settings {
         reaction_clients: ReactionClients::Totals,
-        reactions: Reactions::Snapshots,
+        reactions: KeepReactions::Snapshots,
         ..Settings::default()
     };
     let ingest = common::ingest(&engine, settings);
@@ -32,7 +32,7 @@ async fn totals_name_nobody() {
 async fn regression_totals_named_clients_in_what_was_not_known() {
     let settings = Settings {
         reaction_clients: ReactionClients::Totals,
-        reactions: Reactions::Snapshots,
+        reactions: KeepReactions::Snapshots,
         ..Settings::default()
     };
     let engine = Engine::start().await;

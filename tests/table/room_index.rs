@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ably_chat_exporter::chat::RoomName;
 use ably_chat_exporter::ingest::RoomIndex;
-use ably_chat_exporter::ingest::{Ingest, Record, Report};
+use ably_chat_exporter::ingest::{Record, Report, Sink};
 use ably_chat_exporter::store::Direction;
 use testkit::{Engine, Fault, FaultProxy, Item};
 use tokio::time::Instant;
@@ -16,14 +16,14 @@ use crate::common::{self, EPOCH, reading};
 
 const DAY: i64 = 86_400_000;
 
-fn noting(engine: &Engine) -> Ingest {
-    Ingest {
+fn noting(engine: &Engine) -> Sink {
+    Sink {
         room_index: Some(Arc::new(RoomIndex::default())),
         ..common::ingest(engine, Default::default())
     }
 }
 
-async fn arrive(ingest: &Ingest, room: &str, message: u32, received_at: i64) -> Report {
+async fn arrive(ingest: &Sink, room: &str, message: u32, received_at: i64) -> Report {
     let body = Message::new(message, 0, false, 0).delivered(room, 0).to_string();
     let record = Record { id: "d", body: body.as_bytes(), received_at };
     ingest.ingest(&[record], Instant::now() + Duration::from_secs(30)).await.remove(0)
@@ -85,7 +85,7 @@ async fn no_room_name_can_disturb_the_index() {
 async fn what_is_not_stored_is_not_noted() {
     let engine = Engine::start().await;
     let filter = regex_lite::Regex::new("^kept").expect("a pattern");
-    let ingest = Ingest { room_filter: Some(filter), ..noting(&engine) };
+    let ingest = Sink { room_filter: Some(filter), ..noting(&engine) };
     arrive(&ingest, "left out", 1, EPOCH).await;
     arrive(&ingest, "kept", 1, EPOCH).await;
     let rows = index(&engine).await;
@@ -101,7 +101,7 @@ async fn a_note_that_fails_is_made_up_for() {
     let proxy = FaultProxy::start(&engine.endpoint, refused).await;
     let (client, settings) = (testkit::client(&proxy.endpoint), Default::default());
     let store = ably_chat_exporter::store::Store::new(client, Engine::TABLE, settings);
-    let ingest = Ingest { store, ..noting(&engine) };
+    let ingest = Sink { store, ..noting(&engine) };
     // Two rows and a note.
     let report = arrive(&ingest, "r", 1, EPOCH).await;
     assert_eq!((report.failed.len(), proxy.requests()), (1, 3), "{report:?}");

@@ -1,6 +1,6 @@
 //! Messages with any optional members, of any type.
 
-use ably_chat_exporter::ably::{Decoder, Outcome};
+use ably_chat_exporter::ably::{Decoder, Verdict};
 use ably_chat_exporter::chat::{ChatEvent, ChatMessage, Data, Serial};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -93,8 +93,8 @@ proptest! {
         let message_json = message;
         prop_assert_eq!(entry.serial.as_ref().map(Serial::as_str), Some("s1"));
         let is_odd = |name| entry.odd.contains(&name);
-        let Outcome::Event(ChatEvent::Version(message, _)) = entry.outcome else {
-            panic!("{message_json}: {:?}", entry.outcome);
+        let Verdict::Event(ChatEvent::Version(message, _)) = entry.verdict else {
+            panic!("{message_json}: {:?}", entry.verdict);
         };
         let is_bare = last_of(&members, "version").is_some_and(|it| it.starts_with('"'));
         prop_assert!(is_bare || message.version.serial == message.serial);
@@ -116,7 +116,7 @@ proptest! {
         let packed = rmp_serde::to_vec(&envelope).expect("MessagePack holds what JSON does");
         let twin = Decoder::default().decode(&packed).expect("an envelope").remove(0);
         prop_assert_eq!(&twin.odd, &entry.odd);
-        let twin = version_of(twin.outcome);
+        let twin = version_of(twin.verdict);
         prop_assert_eq!(comparable(&twin), comparable(&message), "{}", message_json);
     }
 }

@@ -29,7 +29,7 @@ fn regression_half_a_surrogate_pair_in_a_name_lost_text_and_metadata() {
             format!(r#""data":{data}"#),
             format!(r#""data":{},"encoding":"json""#, Value::from(data)),
         ] {
-            let message = version_of(entry_of(&members).outcome);
+            let message = version_of(entry_of(&members).verdict);
             assert_eq!((message.text.as_str(), message.metadata.as_str()), ("t", r#"{"a":1}"#));
             let raw = message.raw.expect("the rest");
             assert_eq!(
@@ -44,7 +44,7 @@ fn regression_half_a_surrogate_pair_in_a_name_lost_text_and_metadata() {
 fn regression_an_object_showed_no_text_for_what_was_left_of_its_chain() {
     let in_base64 = "eyJ0ZXh0IjoidCJ9";
     let show = |members: &str| {
-        let message = version_of(entry_of(members).outcome);
+        let message = version_of(entry_of(members).verdict);
         (message.text, message.raw.map(|raw| (raw.data, raw.encoding)))
     };
     let empty = |encoding: &str| Some((Data::Text("{}".into()), Some(encoding.into())));

@@ -22,7 +22,7 @@ fn encrypted_payloads() {
     let json_256 = "Dw4NDAsKCQgHBgUEAwIBAAkAOKI/pX/hYQJlsehjwz5AS6Hpu5cPr544dm/TshNU";
     let decode = |data: &str, encoding: &str, key| {
         let message = chat(&json!({"data": data, "encoding": encoding}));
-        version_of(decode_in("r::$chat", &message, Some(key)).outcome)
+        version_of(decode_in("r::$chat", &message, Some(key)).verdict)
     };
     let raw = decode(json_128, "json/utf-8/cipher+aes-128-cbc/base64", key_128).raw.expect("raw");
     assert_eq!(raw.data, Data::Text(r#"{"example":{"json":"Object"}}"#.into()));
@@ -58,7 +58,7 @@ fn sealed(plain: &[u8], rest: &str, key: [u8; 16]) -> (Value, Vec<u8>, String) {
 }
 
 fn with_key(message: &Value, key: [u8; 16]) -> ChatMessage {
-    version_of(decode_in("r::$chat", message, Some(&BASE64_STANDARD.encode(key))).outcome)
+    version_of(decode_in("r::$chat", message, Some(&BASE64_STANDARD.encode(key))).verdict)
 }
 
 /// A padding that is right by chance: what comes out is noise.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ably_chat_exporter::ably::{CipherKey, Decoder, Entry, Outcome, PayloadError, Skip};
+use ably_chat_exporter::ably::{CipherKey, Decoder, Entry, PayloadError, Skip, Verdict};
 use ably_chat_exporter::chat::{Action, ChatEvent, ChatMessage, Data, RawData, SummaryOf};
 
 /// The key of `events/encrypted.json`, from Ably's own test fixtures.
@@ -15,27 +15,27 @@ fn decode(event: &str) -> Result<Vec<Entry>, PayloadError> {
     Decoder { app_id: Some("aB3dEf".into()), cipher_key }.decode(&body)
 }
 
-fn outcomes(event: &str) -> Vec<Outcome> {
-    decode(event).expect("the payload is readable").into_iter().map(|e| e.outcome).collect()
+fn outcomes(event: &str) -> Vec<Verdict> {
+    decode(event).expect("the payload is readable").into_iter().map(|e| e.verdict).collect()
 }
 
 fn message(event: &str) -> ChatMessage {
     match outcomes(event).pop() {
-        Some(Outcome::Event(ChatEvent::Version(message, None))) => *message,
+        Some(Verdict::Event(ChatEvent::Version(message, None))) => *message,
         other => panic!("{event}: {other:?}"),
     }
 }
 
 fn summary(event: &str) -> SummaryOf {
     match outcomes(event).pop() {
-        Some(Outcome::Event(ChatEvent::Reactions(summary))) => summary,
+        Some(Verdict::Event(ChatEvent::Reactions(summary))) => summary,
         other => panic!("{event}: {other:?}"),
     }
 }
 
 fn failure(event: &str) -> String {
     match outcomes(event).pop() {
-        Some(Outcome::Fail(error)) => error.to_string(),
+        Some(Verdict::Fail(error)) => error.to_string(),
         other => panic!("{event}: {other:?}"),
     }
 }
@@ -115,7 +115,7 @@ fn batch_holds_messages_of_two_rooms_and_a_presence_event() {
     let entries = decode("batch").expect("the batch is readable");
     let rooms: Vec<_> = entries.iter().map(|e| e.room.as_ref().map(|room| &*room.0)).collect();
     assert_eq!(rooms, [Some("support:42"), None, Some("lobby")]);
-    assert!(matches!(entries[1].outcome, Outcome::Skip(Skip::Presence)));
+    assert!(matches!(entries[1].verdict, Verdict::Skip(Skip::Presence)));
     assert_eq!(entries[0].delivery.as_deref(), Some("a7bcQefGh123:4"));
 }
 
@@ -127,7 +127,7 @@ fn encrypted_is_decrypted_and_kept_when_the_key_is_missing() {
 
     let body = include_bytes!("../../events/encrypted.json");
     let entries = Decoder::default().decode(body).expect("the payload is readable");
-    let Outcome::Event(ChatEvent::Version(message, None)) = &entries[0].outcome else {
+    let Verdict::Event(ChatEvent::Version(message, None)) = &entries[0].verdict else {
         panic!("{entries:?}");
     };
     assert_eq!(message.text, "");
@@ -144,10 +144,10 @@ fn base64_is_kept_as_bytes() {
 
 #[test]
 fn typing_and_presence_are_skipped() {
-    assert!(matches!(outcomes("typing")[..], [Outcome::Skip(Skip::Ephemeral)]));
+    assert!(matches!(outcomes("typing")[..], [Verdict::Skip(Skip::Ephemeral)]));
     let presence = outcomes("presence");
     assert_eq!(presence.len(), 2);
-    assert!(presence.iter().all(|one| matches!(one, Outcome::Skip(Skip::Presence))));
+    assert!(presence.iter().all(|one| matches!(one, Verdict::Skip(Skip::Presence))));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! How members of a message become fields, and what stands where one is missing.
 
-use ably_chat_exporter::ably::{Body, Decoder, Outcome};
+use ably_chat_exporter::ably::{Body, Decoder, Verdict};
 use ably_chat_exporter::chat::{ChatEvent, Serial};
 use serde_json::json;
 
@@ -48,7 +48,7 @@ fn an_edit_that_does_not_say_which_version_it_is_fails() {
     for version in ["7", r#"{"serial":7}"#, r#""\ud800""#] {
         let entry = entry_of(&format!(r#""action":1,"version":{version}"#));
         assert_eq!(entry.serial.expect("its name").as_str(), "s1");
-        let Outcome::Fail(error) = entry.outcome else { panic!("{version}") };
+        let Verdict::Fail(error) = entry.verdict else { panic!("{version}") };
         assert!(error.to_string().starts_with("$.messages[0].version"), "{error}");
     }
 }
@@ -57,15 +57,15 @@ fn an_edit_that_does_not_say_which_version_it_is_fails() {
 fn regression_whole_numbers_in_another_spelling_were_refused() {
     let message = version_of(
         entry_of(r#""action":1.0,"timestamp":1.767e12,"version":{"serial":"s2","timestamp":9.0}"#)
-            .outcome,
+            .verdict,
     );
     assert_eq!((message.timestamp, message.version.timestamp), (1_767_000_000_000, 9));
     assert_eq!(message.action.as_str(), "message.update");
     let summary = r#"{"reaction:distinct.v1":{"a":{"total":2.0}},
         "reaction:multiple.v1":{"b":{"total":0.3e1,"clientIds":{"ana":3.0}}}}"#;
     let outcome =
-        entry_of(&format!(r#""action":4e0,"annotations":{{"summary":{summary}}}"#)).outcome;
-    let Outcome::Event(ChatEvent::Reactions(found)) = outcome else { panic!("a summary") };
+        entry_of(&format!(r#""action":4e0,"annotations":{{"summary":{summary}}}"#)).verdict;
+    let Verdict::Event(ChatEvent::Reactions(found)) = outcome else { panic!("a summary") };
     assert_eq!(found.summary.reactions.distinct["a"].total, 2);
     assert_eq!(found.summary.reactions.multiple["b"].client_ids["ana"], 3);
 }
@@ -87,7 +87,7 @@ fn regression_a_failure_did_not_name_the_message() {
     ] {
         let entry = envelope(members, message);
         assert_eq!(entry.serial.as_ref().map(Serial::as_str), Some("s1"), "{members}");
-        let Outcome::Fail(error) = entry.outcome else { panic!("{members}") };
+        let Verdict::Fail(error) = entry.verdict else { panic!("{members}") };
         assert!(error.to_string().starts_with(path), "{error}");
     }
     let body =
@@ -107,5 +107,5 @@ fn regression_150_000_messages_were_decoded_at_once() {
     assert_eq!(entries.next().map(|entry| entry.index), Some(0));
     let last = entries.last().expect("a last one");
     assert_eq!((last.index, last.room.is_some()), (150_000, true));
-    assert!(matches!(last.outcome, Outcome::Fail(_)));
+    assert!(matches!(last.verdict, Verdict::Fail(_)));
 }

@@ -1,6 +1,6 @@
 //! MessagePack: it says what JSON says, or is refused.
 
-use ably_chat_exporter::ably::{Decoder, Outcome};
+use ably_chat_exporter::ably::{Decoder, Verdict};
 use ably_chat_exporter::chat::ChatEvent;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -18,8 +18,8 @@ fn packed(metadata: &str) -> Vec<u8> {
 
 fn metadata_of(body: &[u8]) -> Option<String> {
     let entry = Decoder::default().decode(body).ok()?.pop()?;
-    match entry.outcome {
-        Outcome::Event(ChatEvent::Version(message, _)) => Some(message.metadata.as_str().into()),
+    match entry.verdict {
+        Verdict::Event(ChatEvent::Version(message, _)) => Some(message.metadata.as_str().into()),
         _ => None,
     }
 }

@@ -1,6 +1,6 @@
 //! Members of a wrong type, and unknown ones: kept beside the message that they do not keep out.
 
-use ably_chat_exporter::ably::{Decoder, Outcome};
+use ably_chat_exporter::ably::{Decoder, Verdict};
 use ably_chat_exporter::chat::{ChatEvent, Data};
 use serde_json::json;
 
@@ -10,11 +10,11 @@ use crate::reading::{aside, chat, entry_of, outcome, version_of};
 #[test]
 fn regression_an_array_is_not_an_object() {
     let list = json!(["chat.message", "ana", 7, "s1"]);
-    assert!(matches!(outcome(&list), Outcome::Fail(_)));
+    assert!(matches!(outcome(&list), Verdict::Fail(_)));
     for (member, array) in
         [("version", json!(["s2"])), ("extras", json!([{}, true])), ("annotations", json!([{}]))]
     {
-        let Outcome::Event(ChatEvent::Version(message, None)) =
+        let Verdict::Event(ChatEvent::Version(message, None)) =
             outcome(&chat(&json!({member: array})))
         else {
             panic!("{member}");
@@ -24,7 +24,7 @@ fn regression_an_array_is_not_an_object() {
     }
     let odd = json!({"reaction:distinct.v1": {"a": [2, null, ["x"]]}});
     let summary = chat(&json!({"action": 4, "annotations": {"summary": odd}}));
-    let Outcome::Event(ChatEvent::Reactions(found)) = outcome(&summary) else {
+    let Verdict::Event(ChatEvent::Reactions(found)) = outcome(&summary) else {
         panic!("a summary");
     };
     assert!(found.summary.reactions.distinct.is_empty());
@@ -67,7 +67,7 @@ fn regression_a_wrong_type_in_an_optional_member_kept_the_message_out() {
     ] {
         let entry = entry_of(&format!(r#"{members},"data":{{"text":"t"}}"#));
         assert_eq!(entry.odd, odd, "{members}");
-        let message = version_of(entry.outcome);
+        let message = version_of(entry.verdict);
         assert_eq!((message.text.as_str(), message.serial.as_str()), ("t", "s1"), "{members}");
         assert_eq!(aside(&message), kept, "{members}");
     }
@@ -97,7 +97,7 @@ fn regression_messagepack_took_binary_for_a_text_and_refused_extension_types() {
     ];
     let entry = Decoder::default().decode(&envelope.concat()).expect("an envelope").remove(0);
     assert_eq!(entry.odd, ["timestamp", "clientId"]);
-    let message = version_of(entry.outcome);
+    let message = version_of(entry.verdict);
     let kept = [
         r#"clientId={"base64":"3q0="}"#,
         r#"timestamp=[-1,{"base64":"AAAAAQ=="}]"#,

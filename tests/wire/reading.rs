@@ -1,6 +1,6 @@
 //! Decodes one message at a time.
 
-use ably_chat_exporter::ably::{CipherKey, Decoder, Entry, Outcome};
+use ably_chat_exporter::ably::{CipherKey, Decoder, Entry, Verdict};
 use ably_chat_exporter::chat::{ChatEvent, ChatMessage};
 use serde_json::{Value, json};
 
@@ -13,13 +13,13 @@ pub(crate) fn decode_in(channel: &str, message: &Value, key: Option<&str>) -> En
 }
 
 /// Decodes one message in a room.
-pub(crate) fn outcome(message: &Value) -> Outcome {
-    decode_in("r::$chat", message, None).outcome
+pub(crate) fn outcome(message: &Value) -> Verdict {
+    decode_in("r::$chat", message, None).verdict
 }
 
-pub(crate) fn version_of(outcome: Outcome) -> ChatMessage {
+pub(crate) fn version_of(outcome: Verdict) -> ChatMessage {
     match outcome {
-        Outcome::Event(ChatEvent::Version(message, _)) => *message,
+        Verdict::Event(ChatEvent::Version(message, _)) => *message,
         other => panic!("{other:?}"),
     }
 }

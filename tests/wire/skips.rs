@@ -1,15 +1,15 @@
 //! What is no message of a room, and is skipped.
 
-use ably_chat_exporter::ably::{Decoder, Outcome, Skip};
+use ably_chat_exporter::ably::{Decoder, Skip, Verdict};
 use serde_json::{Value, json};
 
 use crate::reading::{chat, decode_in};
 
 #[test]
 fn skip_rules() {
-    let skip = |channel: &str, message: Value| match decode_in(channel, &message, None).outcome {
-        Outcome::Skip(skip) => Some(skip),
-        Outcome::Event(_) | Outcome::Fail(_) => None,
+    let skip = |channel: &str, message: Value| match decode_in(channel, &message, None).verdict {
+        Verdict::Skip(skip) => Some(skip),
+        Verdict::Event(_) | Verdict::Fail(_) => None,
     };
     let create = || chat(&json!({}));
     for (channel, message, expected) in [
@@ -37,8 +37,8 @@ fn events_without_messages_are_identified_by_what_they_hold() {
     let skips = |body: Value| {
         let entries = Decoder::default().decode(body.to_string().as_bytes());
         let entries = entries.expect("a readable payload");
-        let skips = entries.into_iter().map(|entry| match entry.outcome {
-            Outcome::Skip(skip) => skip,
+        let skips = entries.into_iter().map(|entry| match entry.verdict {
+            Verdict::Skip(skip) => skip,
             other => panic!("{other:?}"),
         });
         skips.collect::<Vec<_>>()

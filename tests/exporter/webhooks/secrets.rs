@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ably_chat_exporter::ably::WebhookTokens;
-use ably_chat_exporter::secret::{Secret, SecretSource};
+use ably_chat_exporter::aws::secret::{Secret, SecretSource};
 use serde_json::Value;
 use testkit::{Answer, Engine, RuntimeApi, Services};
 

@@ -75,7 +75,7 @@ impl World {
     /// Notes a room, as the exporter does.
     pub(crate) async fn note(&self, room: &str, at: i64) {
         let deadline = Instant::now() + Duration::from_secs(30);
-        let seen = self.store().see_room(&RoomName(room.into()), at, deadline).await;
+        let seen = self.store().note_room(&RoomName(room.into()), at, deadline).await;
         seen.expect("the room is noted");
     }
 
