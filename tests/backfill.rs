@@ -1,4 +1,4 @@
-//! `ably-chat-backfill` against a stand-in for Ably's REST API and a DynamoDB engine: what it finds, writes,
+//! `ably-chat-archive` against a stand-in for Ably's REST API and a DynamoDB engine: what it finds, writes,
 //! says and refuses.
 
 #[path = "common/backfill.rs"]

@@ -1,4 +1,4 @@
-//! `ably-chat-backfill` as its users run it, and chats for it.
+//! `ably-chat-archive` as its users run it, and chats for it.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
 use std::process::Stdio;
@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 use crate::common::history::Message;
 use crate::common::{ingest, send};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_ably-chat-backfill");
+const BINARY: &str = env!("CARGO_BIN_EXE_ably-chat-archive");
 
 /// What a run of the binary came to.
 pub struct Ended {
