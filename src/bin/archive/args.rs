@@ -1,92 +1,10 @@
-//! The command line.
+//! Flags that several commands take.
 
 use std::path::PathBuf;
 
 use ably_chat_exporter::config::pace;
 use aws_smithy_types::date_time::{DateTime, Format};
-use clap::{Args, Parser, Subcommand};
-
-/// Fetches from Ably Chat's history what is not in the exporter's table, and proves what is. Settings
-/// are environment variables, those of the function and ABLY_API_KEY; README.md describes them.
-#[derive(Parser)]
-#[command(version)]
-pub(crate) struct Flags {
-    #[command(subcommand)]
-    pub(crate) command: Command,
-    /// Print JSON lines, also on a terminal
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
-    /// Print results and warnings, and no progress
-    #[arg(long, global = true)]
-    pub(crate) quiet: bool,
-}
-
-#[derive(Subcommand)]
-pub(crate) enum Command {
-    /// Stores what is missing. Without --execute, says what that would fetch, write and cost
-    Run(Run),
-    /// Compares with Ably's history, and says what is missing, older or different
-    Reconcile(Reconcile),
-    /// Says whether the table still holds what its receipts saw. Asks nothing of Ably
-    Verify(Verify),
-    /// Lists the rooms that the exporter noted in the table, and on how many days
-    Rooms(Known),
-}
-
-#[derive(Args)]
-pub(crate) struct Run {
-    #[command(flatten)]
-    pub(crate) rooms: Rooms,
-    #[command(flatten)]
-    pub(crate) walk: Walk,
-    /// Do it
-    #[arg(long)]
-    pub(crate) execute: bool,
-    /// Store individual reactions too: one more request for each message that has reactions
-    #[arg(long)]
-    pub(crate) annotations: bool,
-}
-
-#[derive(Args)]
-pub(crate) struct Reconcile {
-    #[command(flatten)]
-    pub(crate) rooms: Rooms,
-    #[command(flatten)]
-    pub(crate) walk: Walk,
-    /// Write what is missing or older, and Ably's record where the table has another
-    #[arg(long)]
-    pub(crate) repair: bool,
-    /// Leave a receipt in the table, as --repair does. Without both, nothing is written at all
-    #[arg(long)]
-    pub(crate) receipt: bool,
-    /// Compare every version, also of messages whose versions were found complete before
-    #[arg(long)]
-    pub(crate) full: bool,
-}
-
-#[derive(Args)]
-pub(crate) struct Known {
-    /// Noted from then on: a day (2026-11-22), a time (2026-11-22T08:00:00Z) or ms since 1970.
-    /// Default: a year ago
-    #[arg(long, value_name = "TIME", value_parser = time, default_value = "0", hide_default_value = true)]
-    pub(crate) since: i64,
-    /// Noted before then. Default: now
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    pub(crate) until: Option<i64>,
-}
-
-#[derive(Args)]
-pub(crate) struct Verify {
-    /// Rooms whose receipts in the table are verified
-    #[arg(long = "room", value_name = "NAME")]
-    pub(crate) rooms: Vec<String>,
-    /// Files with a room's name on each line
-    #[arg(long, value_name = "FILE")]
-    pub(crate) rooms_file: Option<PathBuf>,
-    /// Receipts that were left as files (run --receipts, reconcile --receipts)
-    #[arg(long = "receipt", value_name = "FILE", required_unless_present_any = ["rooms", "rooms_file"])]
-    pub(crate) receipts: Vec<PathBuf>,
-}
+use clap::Args;
 
 #[derive(Args)]
 #[group(required = true, multiple = true)]
@@ -97,7 +15,7 @@ pub(crate) struct Rooms {
     /// A file with a room's name on each line
     #[arg(long, value_name = "FILE")]
     pub(crate) rooms_file: Option<PathBuf>,
-    /// Rooms that somebody is in now, as Ably lists them
+    /// Rooms that somebody is in now, as Ably lists them. The key needs `channel-metadata` too
     #[arg(long)]
     pub(crate) active: bool,
     /// Rooms that the exporter noted in the table from --since to --until
@@ -109,7 +27,8 @@ pub(crate) struct Rooms {
 pub(crate) struct Walk {
     /// Messages created from then on: a day (2026-11-22), a time (2026-11-22T08:00:00Z) or ms since
     /// 1970. Default: as far back as Ably keeps them
-    #[arg(long, value_name = "TIME", value_parser = time, default_value = "0", hide_default_value = true)]
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "0")]
+    #[arg(hide_default_value = true)]
     pub(crate) since: i64,
     /// Messages created before then, at least a minute ago. Default: a minute ago
     #[arg(long, value_name = "TIME", value_parser = time)]
@@ -122,7 +41,8 @@ pub(crate) struct Walk {
     pub(crate) receipts: Option<PathBuf>,
 }
 
-fn time(text: &str) -> Result<i64, String> {
+/// Reads a time as ms since 1970.
+pub(crate) fn time(text: &str) -> Result<i64, String> {
     if let Ok(ms) = text.parse::<i64>() {
         return if ms < 0 { Err("before 1970".into()) } else { Ok(ms) };
     }

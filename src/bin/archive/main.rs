@@ -1,8 +1,17 @@
-//! The backfill: flags, settings, and one file for each command.
+//! `ably-chat-archive`: one file for each command, and what they share.
 
 mod args;
+mod backfill;
+mod connect;
+mod exit;
+mod generate;
+mod help;
+mod old_names;
 mod output;
+mod receipt_files;
+mod reconcile;
 mod rooms;
+mod selection;
 mod total;
 mod verify;
 mod walks;
@@ -10,67 +19,51 @@ mod walks;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use ably_chat_exporter::backfill::Repair;
 use ably_chat_exporter::logs::init_warnings;
-use args::{Command, Flags};
-use clap::Parser;
+use clap::{Parser, Subcommand};
+use exit::Exit;
 use output::Style;
-use walks::Job;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// What the program says by its exit status.
-#[derive(Clone, Copy)]
-enum Exit {
-    /// Everything is there.
-    Complete,
-    /// Something is missing, different or altered, or a room is not known to anybody.
-    Gaps,
-    /// Some rooms failed, or the program could not begin.
-    Failed,
-    /// It was stopped, and can be resumed.
-    Stopped,
+/// Fills the exporter's table from Ably Chat's history, and checks it.
+///
+/// Settings are environment variables: those of the exporter, and ABLY_API_KEY. The help of each
+/// command lists them.
+#[derive(Parser)]
+#[command(name = "ably-chat-archive", version, max_term_width = help::WIDTH)]
+#[command(after_long_help = help::OF_ALL)]
+struct Flags {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    style: Style,
 }
 
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(match exit {
-            Exit::Complete => 0,
-            Exit::Gaps => 1,
-            Exit::Failed => 2,
-            Exit::Stopped => 130,
-        })
-    }
+#[derive(Subcommand)]
+enum Command {
+    Backfill(backfill::Flags),
+    Reconcile(reconcile::Flags),
+    Verify(verify::Flags),
+    Rooms(rooms::Flags),
+    #[command(hide = true)]
+    Generate(generate::Flags),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Flags { command, json, quiet } = Flags::parse();
-    init_warnings(std::io::stderr().is_terminal() && !json);
-    let style = Style { json, quiet };
+    let (args, notice) = old_names::renew(std::env::args_os().collect());
+    if let Some(notice) = notice {
+        eprintln!("warning: {notice}");
+    }
+    let Flags { command, style } = Flags::parse_from(args);
+    init_warnings(std::io::stderr().is_terminal() && !style.json);
     let ended = match command {
-        Command::Run(run) => {
-            let job = Job {
-                repair: Repair::Missing,
-                is_executed: run.execute,
-                annotations: run.annotations,
-                is_full: false,
-                is_run: true,
-            };
-            walks::walk_rooms(run.rooms, run.walk, job, style).await
-        }
-        Command::Reconcile(reconcile) => {
-            let job = Job {
-                repair: if reconcile.repair { Repair::All } else { Repair::Nothing },
-                is_executed: reconcile.repair || reconcile.receipt,
-                annotations: false,
-                is_full: reconcile.full,
-                is_run: false,
-            };
-            walks::walk_rooms(reconcile.rooms, reconcile.walk, job, style).await
-        }
-        Command::Verify(flags) => verify::verify_receipts(flags, style).await,
-        Command::Rooms(known) => rooms::list(&known, style).await,
+        Command::Backfill(flags) => backfill::run(flags, style).await,
+        Command::Reconcile(flags) => reconcile::run(flags, style).await,
+        Command::Verify(flags) => verify::run(flags, style).await,
+        Command::Rooms(flags) => rooms::run(flags, style).await,
+        Command::Generate(flags) => generate::run(flags),
     };
     ended
         .unwrap_or_else(|error| {

@@ -1,83 +1,53 @@
-//! Which rooms: those that the user names, and those that somebody knows of.
+//! `rooms`: lists the rooms that the exporter noted in the table.
 
-use std::collections::BTreeSet;
-use std::path::Path;
-
-use ably_chat_exporter::aws::{self, Identity};
-use ably_chat_exporter::backfill::{Backfill, Window, active_rooms, days_seen, stored_rooms};
-use ably_chat_exporter::chat::RoomName;
-use ably_chat_exporter::config::AblyRestConfig;
-use ably_chat_exporter::ingest::Ingest;
+use ably_chat_exporter::backfill::{Window, days_seen};
 use ably_chat_exporter::time;
+use clap::Args;
 use serde_json::json;
 
-use crate::args::{Known, Rooms};
-use crate::output::{Output, Style};
-use crate::walks::check;
+use crate::args;
+use crate::connect::open_store;
+use crate::help::{AWS, Ending, TABLE};
+use crate::output::{Output, Style, counted};
 use crate::{Error, Exit};
 
-/// Gathers the rooms to be walked.
-pub(crate) async fn gather(
-    wanted: &Rooms,
-    backfill: &Backfill,
-    window: Window,
-) -> Result<BTreeSet<RoomName>, Error> {
-    let mut rooms = named(&wanted.rooms, wanted.rooms_file.as_deref())?;
-    if wanted.active {
-        rooms.extend(active_rooms(backfill.rest()).await?);
-    }
-    if wanted.stored {
-        let stored = stored_rooms(&backfill.ingest().store, window).await?;
-        if stored.is_empty() {
-            return Err(
-                "--stored: the table's index notes no room from --since to --until. Was it made \
-                        before the index was, or is ROOM_INDEX off? Give --rooms-file then"
-                    .into(),
-            );
-        }
-        rooms.extend(stored);
-    }
-    rooms.retain(|room| !backfill.ingest().is_filtered_out(Some(room)));
-    if rooms.is_empty() {
-        return Err(
-            "there are no rooms to walk (ROOM_FILTER leaves out those it does not match)".into()
-        );
-    }
-    Ok(rooms)
+const ENDING: Ending = Ending {
+    examples: &[
+        ("Every room of the last year", "rooms"),
+        ("Their names alone, as --rooms-file takes them", "rooms --json | jq -r '.room // empty'"),
+    ],
+    exits: &[(Exit::Complete, "listed"), (Exit::Failed, "it could not begin, or failed")],
+    environment: &[TABLE, AWS],
+};
+
+/// Lists the rooms that the exporter noted in the table, and on how many days each.
+///
+/// It reads the table, and asks nothing of Ably.
+#[derive(Args)]
+#[command(after_long_help = ENDING)]
+pub(crate) struct Flags {
+    /// Noted from then on: a day (2026-11-22), a time (2026-11-22T08:00:00Z) or ms since 1970.
+    /// Default: a year ago
+    #[arg(long, value_name = "TIME", value_parser = args::time, default_value = "0")]
+    #[arg(hide_default_value = true)]
+    since: i64,
+    /// Noted before then. Default: now
+    #[arg(long, value_name = "TIME", value_parser = args::time)]
+    until: Option<i64>,
 }
 
-/// The rooms that flags and a file name.
-pub(crate) fn named(rooms: &[String], file: Option<&Path>) -> Result<BTreeSet<RoomName>, Error> {
-    let mut names: BTreeSet<RoomName> = rooms.iter().map(|room| RoomName(room.clone())).collect();
-    if let Some(file) = file {
-        let text = std::fs::read_to_string(file)
-            .map_err(|error| format!("--rooms-file {}: {error}", file.display()))?;
-        // A byte order mark is none of the first room's name.
-        let lines = text.trim_start_matches('\u{feff}').lines();
-        names.extend(lines.filter(|line| !line.is_empty()).map(|line| RoomName(line.into())));
-    }
-    match names.contains(&RoomName::default()) {
-        true => Err("a room's name is empty".into()),
-        false => Ok(names),
-    }
-}
-
-/// Lists the rooms of the table's index.
-pub(crate) async fn list(known: &Known, style: Style) -> Result<Exit, Error> {
-    let config = AblyRestConfig::from_env(false)?.config;
-    let sdk = aws::connect(config.platform_roots, Identity::Anywhere).await;
-    let store = Ingest::new(config, &sdk).store;
-    check(&store).await?;
+pub(crate) async fn run(flags: Flags, style: Style) -> Result<Exit, Error> {
+    let store = open_store().await?;
     let output = Output::new(style, true);
-    let window = Window { from: known.since, until: known.until.unwrap_or_else(time::now) };
+    let window = Window { from: flags.since, until: flags.until.unwrap_or_else(time::now) };
     let rooms = days_seen(&store, window).await?;
     for (room, seen) in &rooms {
         let (first, last) = (time::day(seen.first), time::day(seen.last));
         let members = json!({"room": room, "days": seen.count, "first": first, "last": last});
-        let days = if seen.count == 1 { "day" } else { "days" };
-        let text = format!("{room}: {} {days}, from {first} to {last}", seen.count);
-        output.result("room", &members, &text);
+        let days = counted(seen.count as u64, "day");
+        output.result("room", &members, &format!("{room}: {days}, from {first} to {last}"));
     }
-    output.result("summary", &json!({"rooms": rooms.len()}), &format!("{} rooms", rooms.len()));
+    let text = counted(rooms.len() as u64, "room");
+    output.result("summary", &json!({"rooms": rooms.len()}), &text);
     Ok(Exit::Complete)
 }

@@ -1,102 +1,139 @@
-//! `verify`: holds the table against receipts, its own or those kept as files.
+//! `verify`: checks the table against receipts, its own or those kept as files.
 
-use std::collections::BTreeMap;
+use std::path::PathBuf;
 
-use ably_chat_exporter::aws::{self, Identity};
 use ably_chat_exporter::backfill::{Receipt, Verified, receipts, verify};
 use ably_chat_exporter::chat::RoomName;
-use ably_chat_exporter::config::AblyRestConfig;
-use ably_chat_exporter::ingest::Ingest;
+use ably_chat_exporter::store::Store;
 use ably_chat_exporter::time;
+use clap::Args;
 use serde_json::json;
 
-use crate::args::Verify;
-use crate::output::{Output, Style};
-use crate::rooms::named;
-use crate::walks::check;
-use crate::{Error, Exit};
+use crate::connect::open_store;
+use crate::help::{AWS, Ending, TABLE};
+use crate::output::{Output, Style, counted};
+use crate::selection::named;
+use crate::{Error, Exit, receipt_files};
+
+const ENDING: Ending = Ending {
+    examples: &[
+        ("By the receipts in the table", "verify --room support:42"),
+        ("By a receipt that was kept elsewhere", "verify --receipt receipt-support42-….json"),
+    ],
+    exits: &[
+        (Exit::Complete, "every receipt holds"),
+        (Exit::Gaps, "a receipt does not hold, or a room has none"),
+        (Exit::Failed, "it could not begin, or failed"),
+    ],
+    environment: &[TABLE, AWS],
+};
+
+/// Checks that the table still holds everything that its receipts saw.
+///
+/// It reads the table, and asks nothing of Ably.
+#[derive(Args)]
+#[command(after_long_help = ENDING)]
+pub(crate) struct Flags {
+    /// A room whose receipts in the table are checked; may be given several times
+    #[arg(long = "room", value_name = "NAME")]
+    rooms: Vec<String>,
+    /// A file with a room's name on each line
+    #[arg(long, value_name = "FILE")]
+    rooms_file: Option<PathBuf>,
+    /// A receipt kept as a file (backfill --receipts, reconcile --receipts); may be given several
+    /// times
+    #[arg(long = "receipt", value_name = "FILE")]
+    #[arg(required_unless_present_any = ["rooms", "rooms_file"])]
+    receipts: Vec<PathBuf>,
+}
+
+pub(crate) async fn run(flags: Flags, style: Style) -> Result<Exit, Error> {
+    let store = open_store().await?;
+    let output = Output::new(style, true);
+    let mut count = Count::default();
+    for receipts in receipt_files::read(&flags.receipts)?.into_values() {
+        count.add(&output, verify(&store, receipts).await?);
+    }
+    for room in named(&flags.rooms, flags.rooms_file.as_deref())? {
+        count.add_room(&output, &store, &room).await?;
+    }
+    let Count { receipts, broken } = count;
+    let members = json!({"receipts": receipts, "broken": broken});
+    let text = format!("{}, {broken} broken", counted(receipts, "receipt"));
+    output.result("summary", &members, &text);
+    Ok(if broken == 0 { Exit::Complete } else { Exit::Gaps })
+}
 
 /// How many receipts there are, and how many of them do not hold.
 #[derive(Default)]
 struct Count {
-    receipts: usize,
-    broken: usize,
-}
-
-pub(crate) async fn verify_receipts(flags: Verify, style: Style) -> Result<Exit, Error> {
-    let config = AblyRestConfig::from_env(false)?.config;
-    let sdk = aws::connect(config.platform_roots, Identity::Anywhere).await;
-    let store = Ingest::new(config, &sdk).store;
-    check(&store).await?;
-    let output = Output::new(style, true);
-    let mut count = Count::default();
-    let mut of_files: BTreeMap<RoomName, Vec<Receipt>> = BTreeMap::new();
-    for file in &flags.receipts {
-        let text = std::fs::read_to_string(file)
-            .map_err(|error| format!("--receipt {}: {error}", file.display()))?;
-        let receipt: Receipt = serde_json::from_str(&text)
-            .map_err(|error| format!("--receipt {}: no receipt: {error}", file.display()))?;
-        of_files.entry(receipt.room.clone()).or_default().push(receipt);
-    }
-    for receipts in of_files.into_values() {
-        count.add(&output, verify(&store, receipts).await?);
-    }
-    for room in named(&flags.rooms, flags.rooms_file.as_deref())? {
-        let found = receipts(&store, &room).await?;
-        if found.is_empty() {
-            count.broken += 1;
-            let members = json!({"room": room, "reason": "no receipt"});
-            output.result("failed", &members, &format!("{room}: there is no receipt in the table"));
-        }
-        let (mut readable, mut unreadable) = (Vec::new(), Vec::new());
-        for receipt in found {
-            match receipt {
-                Ok(receipt) => readable.push(receipt),
-                Err(sort_key) => unreadable.push(sort_key),
-            }
-        }
-        for sort_key in unreadable {
-            (count.receipts, count.broken) = (count.receipts + 1, count.broken + 1);
-            let reason = format!(
-                "the receipt {sort_key:?} is unreadable: altered, or of another version of this program"
-            );
-            let members = json!({"room": room, "reason": reason});
-            output.result("failed", &members, &format!("{room}: {reason}"));
-        }
-        count.add(&output, verify(&store, readable).await?);
-    }
-    let Count { receipts, broken } = count;
-    let members = json!({"receipts": receipts, "broken": broken});
-    output.result("summary", &members, &format!("{receipts} receipts, {broken} broken"));
-    Ok(if broken == 0 { Exit::Complete } else { Exit::Gaps })
+    receipts: u64,
+    broken: u64,
 }
 
 impl Count {
+    /// Verifies a room by its receipts in the table.
+    async fn add_room(
+        &mut self,
+        output: &Output,
+        store: &Store,
+        room: &RoomName,
+    ) -> Result<(), Error> {
+        let failed = |reason: &str| {
+            let members = json!({"room": room, "reason": reason});
+            output.result("failed", &members, &format!("{room}: {reason}"));
+        };
+        let found = receipts(store, room).await?;
+        if found.is_empty() {
+            self.broken += 1;
+            failed("no receipt");
+        }
+        let mut readable = Vec::new();
+        for receipt in found {
+            match receipt {
+                Ok(receipt) => readable.push(receipt),
+                Err(sort_key) => {
+                    self.receipts += 1;
+                    self.broken += 1;
+                    failed(&format!(
+                        "the receipt {sort_key:?} is unreadable: altered, or of another version of \
+                         this program"
+                    ));
+                }
+            }
+        }
+        self.add(output, verify(store, readable).await?);
+        Ok(())
+    }
+
     /// Counts what was verified, and prints a line for each.
     fn add(&mut self, output: &Output, verified: Vec<Verified>) {
-        for Verified { receipt, problems, superseded } in verified {
+        for verified in verified {
+            let Verified { receipt, problems, superseded } = &verified;
             self.receipts += 1;
-            self.broken += usize::from(!problems.is_empty());
-            let Receipt { room, from, until, tally, pages, .. } = &receipt;
-            let is_superseded = superseded == pages.len() && superseded > 0;
-            let span = format!("{} to {}", time::in_words(*from), time::in_words(*until));
-            let versions = tally.versions;
-            let text = match &problems[..] {
-                [] if is_superseded => format!("{room}: {span}: seen again by a later receipt"),
-                [] if tally.different > 0 => {
-                    let different = tally.different;
-                    format!(
-                        "{room}: {span}: holds all {versions} versions; {different} were other \
-                         records than Ably's"
-                    )
-                }
-                [] => format!("{room}: {span}: holds all {versions} versions"),
-                problems => format!("{room}: {span}: BROKEN: {}", problems.join("; ")),
-            };
-            let members = json!({"room": room, "from": from, "until": until, "versions": versions,
-                "different": tally.different, "superseded": is_superseded,
-                "holds": problems.is_empty(), "problems": problems});
-            output.result("receipt", &members, &text);
+            self.broken += u64::from(!problems.is_empty());
+            let Receipt { room, from, until, tally, pages, .. } = receipt;
+            let is_superseded = *superseded == pages.len() && *superseded > 0;
+            let members = json!({"room": room, "from": from, "until": until,
+                "versions": tally.versions, "different": tally.different,
+                "superseded": is_superseded, "holds": problems.is_empty(), "problems": problems});
+            output.result("receipt", &members, &text(&verified, is_superseded));
         }
     }
+}
+
+fn text(Verified { receipt, problems, .. }: &Verified, is_superseded: bool) -> String {
+    let Receipt { room, from, until, tally, .. } = receipt;
+    let versions = counted(tally.versions, "version");
+    let found = match &problems[..] {
+        [] if is_superseded => "a later receipt saw the same messages".to_owned(),
+        [] if tally.versions == 0 => "Ably had no messages of that time".to_owned(),
+        [] if tally.different > 0 => {
+            let different = tally.different;
+            format!("holds ({versions}, of which {different} differed from Ably's)")
+        }
+        [] => format!("holds ({versions})"),
+        problems => format!("BROKEN: {}", problems.join("; ")),
+    };
+    format!("{room}: {} to {}: {found}", time::in_words(*from), time::in_words(*until))
 }
