@@ -1,18 +1,14 @@
 //! Everything at once: a hundred thousand messages, live deliveries of nine tenths of them, in any order,
 //! while the backfill runs, dies five times and is started again.
 
-#[path = "common/backfill.rs"]
-mod backfill;
-mod common;
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::common::{EPOCH, ingest};
+use crate::common::history::{Message, check_room};
+use crate::program::{end, start, store};
 use ably_chat_exporter::ingest::{Ingest, Record};
 use aws_sdk_dynamodb::types::AttributeValue;
-use backfill::{end, start, store};
-use common::history::{Message, check_room};
-use common::{EPOCH, ingest};
 use serde_json::{Value, json};
 use testkit::{Ably, Engine};
 use tokio::time::Instant;

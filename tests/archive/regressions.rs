@@ -10,10 +10,10 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 use testkit::{Ably, Engine, Fault, FaultProxy, Item};
 
-use crate::Tampering;
-use crate::backfill::{Ended, deliver, end, live, messages, run, signal, start, store, verify};
-use crate::common::history::{Message, archive, check_room, reactions};
+use crate::backfill::Tampering;
 use crate::common::{EPOCH, ingest, send, serial};
+use crate::common::history::{Message, archive, check_room, reactions};
+use crate::program::{Ended, deliver, end, live, messages, run, signal, start, store, verify};
 
 const RUN: [&str; 4] = ["run", "--room", "r", "--execute"];
 const RECONCILE: [&str; 3] = ["reconcile", "--room", "r"];

@@ -1,16 +1,14 @@
 //! Whatever was delivered live, in whatever mode, however often the walk dies: what is left is what Ably
 //! has, the receipt holds, and there is nothing more to mend.
 
-mod common;
-
+use crate::common::{EPOCH, ingest, send};
+use crate::common::history::{Message, archive};
 use ably_chat_exporter::backfill::{
     Backfill, Finding, Repair, Report, Stop, Tally, Verified, Window, receipts, verify,
 };
 use ably_chat_exporter::chat::{RoomName, Serial};
 use ably_chat_exporter::rest::{AblyRest, ApiKey};
 use ably_chat_exporter::store::{Settings, Versions};
-use common::history::{Message, archive};
-use common::{EPOCH, ingest, send};
 use proptest::prelude::*;
 use testkit::{Ably, Engine};
 

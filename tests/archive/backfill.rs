@@ -1,18 +1,11 @@
-//! `ably-chat-archive` against a stand-in for Ably's REST API and a DynamoDB engine: what it finds, writes,
-//! says and refuses.
-
-#[path = "common/backfill.rs"]
-mod backfill;
-mod common;
-#[path = "backfill/regressions.rs"]
-mod regressions;
+//! What it finds, writes, says and refuses.
 
 use std::collections::BTreeMap;
 
+use crate::common::{self, EPOCH, ingest};
+use crate::common::history::{Message, archive, check_room, reactions};
+use crate::program::{deliver, end, live, messages, run, signal, start, store, verify};
 use aws_sdk_dynamodb::types::AttributeValue;
-use backfill::{deliver, end, live, messages, run, signal, start, store, verify};
-use common::history::{Message, archive, check_room, reactions};
-use common::{EPOCH, ingest};
 use serde_json::{Value, json};
 use testkit::{Ably, Engine, Item};
 
@@ -474,15 +467,15 @@ async fn rooms_come_from_flags_files_ably_and_the_table() {
 }
 
 /// A table with a receipt, and somebody who has access to it.
-struct Tampering {
-    engine: Engine,
-    ably: Ably,
+pub(crate) struct Tampering {
+    pub(crate) engine: Engine,
+    pub(crate) ably: Ably,
     rows: Vec<Item>,
-    edited: Message,
+    pub(crate) edited: Message,
 }
 
 impl Tampering {
-    async fn start(more: &[&str]) -> Self {
+    pub(crate) async fn start(more: &[&str]) -> Self {
         let (engine, ably) = (Engine::start().await, Ably::start().await);
         let all = messages(30);
         all.iter().for_each(|message| message.publish(&ably, "r"));
@@ -494,7 +487,7 @@ impl Tampering {
     }
 
     /// Three rows of a message that was edited twice: the latest, its version's, an older version's.
-    fn rows_of_edited(&self) -> [Item; 3] {
+    pub(crate) fn rows_of_edited(&self) -> [Item; 3] {
         let version = |version: usize| {
             let version = self.edited.versions[version]["version"]["serial"].as_str();
             format!("version#{}#{}", self.edited.serial, version.expect("a serial"))
@@ -504,24 +497,24 @@ impl Tampering {
             .map(|sk| self.row(&sk))
     }
 
-    fn row(&self, sk: &str) -> Item {
+    pub(crate) fn row(&self, sk: &str) -> Item {
         let is_it = |row: &&Item| row["sk"].as_s().is_ok_and(|it| it.starts_with(sk));
         self.rows.iter().find(is_it).expect("a row").clone()
     }
 
-    async fn put(&self, item: Item) {
+    pub(crate) async fn put(&self, item: Item) {
         let put = self.engine.client().put_item().table_name(Engine::TABLE);
         put.set_item(Some(item)).send().await.expect("a put");
     }
 
-    async fn delete(&self, row: &Item) {
+    pub(crate) async fn delete(&self, row: &Item) {
         let key = ["pk", "sk"].map(|name| (name.to_owned(), row[name].clone()));
         let delete = self.engine.client().delete_item().table_name(Engine::TABLE);
         delete.set_key(Some(key.into())).send().await.expect("a removal");
     }
 
     /// What is said of the receipt.
-    async fn problems(&self) -> String {
+    pub(crate) async fn problems(&self) -> String {
         let verified = verify(&["r"], &self.engine, &self.ably).await;
         let problems = &verified.events("receipt")[0]["problems"];
         assert_eq!(verified.status == 0, problems == &json!([]), "{problems}");
