@@ -85,6 +85,6 @@ async fn a_cipher_key_that_cannot_be_read_stops_the_queue_consumer() {
 async fn a_cipher_key_that_cannot_be_read_stops_the_backfill() {
     let binary = env!("CARGO_BIN_EXE_ably-chat-archive");
     let settings = [("ABLY_API_KEY", "app.key:hidden")];
-    let said = start(binary, &["run", "--room", "r"], &settings).await;
+    let said = start(binary, &["backfill", "--room", "r"], &settings).await;
     assert!(said.contains(&format!("CIPHER_KEY: ssm:GetParameter on {PARAMETER}")), "{said}");
 }

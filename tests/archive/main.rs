@@ -4,7 +4,18 @@
 mod backfill;
 #[path = "../common/mod.rs"]
 mod common;
+mod errors;
+mod help;
+mod memory;
 mod mending;
+mod names;
 mod program;
-mod regressions;
+mod reactions;
+mod receipts;
+mod reconcile;
+mod resume;
+mod rooms;
+mod rows;
 mod scale;
+mod verify;
+mod versions;

@@ -1,8 +1,9 @@
 //! Whatever was delivered live, in whatever mode, however often the walk dies: what is left is what Ably
 //! has, the receipt holds, and there is nothing more to mend.
 
-use crate::common::{EPOCH, ingest, send};
 use crate::common::history::{Message, archive};
+use crate::common::{EPOCH, ingest, send};
+use crate::rows::delete;
 use ably_chat_exporter::backfill::{
     Backfill, Finding, Repair, Report, Stop, Tally, Verified, Window, receipts, verify,
 };
@@ -145,9 +146,7 @@ async fn trouble(case: &Case, engine: &Engine, ably: &Ably, messages: &[Message]
         let sort_key = row["sk"].as_s().expect("a sort key");
         // Nobody but live deliveries knows of a deleted message's reactions.
         if !sort_key.starts_with("reactions#") {
-            let key = ["pk", "sk"].map(|name| (name.to_owned(), row[name].clone()));
-            let delete = engine.client().delete_item().table_name(Engine::TABLE);
-            delete.set_key(Some(key.into())).send().await.expect("a removal");
+            delete(engine, row).await;
         }
     }
 }

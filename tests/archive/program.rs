@@ -7,10 +7,10 @@ use testkit::{Ably, Engine};
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 
-use crate::common::{ingest, send};
 use crate::common::history::Message;
+use crate::common::{ingest, send};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_ably-chat-archive");
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_ably-chat-archive");
 
 /// What a run of the binary came to.
 pub(crate) struct Ended {
@@ -42,6 +42,15 @@ pub(crate) fn start(args: &[&str], engine: &Engine, ably: &Ably, more: &[(&str, 
         .kill_on_drop(true)
         .spawn()
         .expect("the binary is built")
+}
+
+/// Runs a program that needs neither table nor Ably, without an environment: status, standard
+/// output, standard error.
+pub(crate) fn ask(program: &str, args: &[&str]) -> (i32, String, String) {
+    let output = std::process::Command::new(program).args(args).env_clear().output();
+    let output = output.expect("it runs");
+    let text = |bytes| String::from_utf8(bytes).expect("it prints text");
+    (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
 }
 
 pub(crate) async fn end(mut child: Child) -> Ended {
@@ -104,4 +113,21 @@ pub(crate) async fn live(engine: &Engine, room: &str, messages: &[Message]) {
 
 pub(crate) fn store(engine: &Engine) -> ably_chat_exporter::store::Store {
     ingest(engine, Default::default()).store
+}
+
+pub(crate) const BACKFILL: [&str; 4] = ["backfill", "--room", "r", "--execute"];
+pub(crate) const RECONCILE: [&str; 3] = ["reconcile", "--room", "r"];
+pub(crate) const REPAIR: [&str; 4] = ["reconcile", "--room", "r", "--repair"];
+
+pub(crate) async fn with(
+    args: &[&str],
+    engine: &Engine,
+    ably: &Ably,
+    more: &[(&str, &str)],
+) -> Ended {
+    end(start(&[args, &["--pace", "10000"]].concat(), engine, ably, more)).await
+}
+
+pub(crate) fn version_of(message: &Message, version: usize) -> String {
+    message.versions[version]["version"]["serial"].as_str().expect("a serial").to_owned()
 }

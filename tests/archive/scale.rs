@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::common::{EPOCH, ingest};
 use crate::common::history::{Message, check_room};
+use crate::common::{EPOCH, ingest};
 use crate::program::{end, start, store};
 use ably_chat_exporter::ingest::{Ingest, Record};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -95,7 +95,7 @@ async fn a_hundred_thousand_messages_with_kills_and_live_traffic() {
     std::fs::write(&file, names.join("\n")).expect("a file");
     let path = file.to_str().expect("a path");
     let run =
-        ["run", "--execute", "--pace", "10000", "--rooms-file", path, "--until", "2026-06-01"];
+        ["backfill", "--execute", "--pace", "10000", "--rooms-file", path, "--until", "2026-06-01"];
     for kill in 1..=5 {
         let (mut child, before) = (start(&run, &engine, &ably, &[]), ably.requests()[1]);
         ably.wait_for_pages(before + 20 * kill).await;

@@ -43,7 +43,7 @@ async fn main() -> Result<()> {
     let (backfill, floor) = (folder.join("ably-chat-archive"), folder.join("floor-backfill"));
     let run = |file: &Path| {
         let file = file.display().to_string();
-        ["run", "--pace", "10000", "--rooms-file", &file].map(str::to_owned).to_vec()
+        ["backfill", "--pace", "10000", "--rooms-file", &file].map(str::to_owned).to_vec()
     };
     let (read, small) = (run(&file), [run(&quarter), vec!["--execute".into()]].concat());
     let whole = [read.clone(), vec!["--execute".into()]].concat();

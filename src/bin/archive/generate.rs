@@ -9,7 +9,7 @@ use clap_mangen::Man;
 use crate::{Error, Exit};
 
 /// Prints completions for a shell, or the manual page.
-#[derive(Args)]
+#[derive(Args, Clone, Copy)]
 pub(crate) struct Flags {
     what: What,
 }
@@ -41,12 +41,12 @@ fn completions(shell: Shell, mut program: Command) -> Vec<u8> {
 }
 
 /// The page of the program, and those of its commands behind it.
-fn manual(mut program: Command) -> Result<Vec<u8>, std::io::Error> {
+fn manual(program: Command) -> Result<Vec<u8>, std::io::Error> {
+    let mut program = program.disable_help_subcommand(true);
     program.build();
     let mut printed = Vec::new();
     Man::new(program.clone()).render(&mut printed)?;
-    let is_shown = |command: &&Command| !command.is_hide_set() && command.get_name() != "help";
-    for command in program.get_subcommands().filter(is_shown) {
+    for command in program.get_subcommands().filter(|command| !command.is_hide_set()) {
         Man::new(command.clone()).render(&mut printed)?;
     }
     Ok(printed)

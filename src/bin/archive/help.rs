@@ -57,9 +57,12 @@ pub(crate) const AWS: &[Variable] = &[
 /// What a walk over rooms ends with.
 pub(crate) const WALK_EXITS: &[(Exit, &str)] = &[
     (Exit::Complete, "everything is there"),
-    (Exit::Gaps, "something is missing or different, or nobody has ever seen a room"),
+    (
+        Exit::Gaps,
+        "something is still missing or different; or a room is unknown to Ably and the table",
+    ),
     (Exit::Failed, "a room failed (the others went on), or it could not begin"),
-    (Exit::Stopped, "it was stopped; the same command goes on from there"),
+    (Exit::Stopped, "it was stopped; the same command goes on from there, if it writes anything"),
 ];
 
 const OTHERS: &str =
