@@ -35,7 +35,7 @@ async fn what_goes_wrong_is_named_and_neighbours_go_on() {
     assert!(reasons["forbidden"].contains("needs `history`"), "{reasons:?}");
     assert!(reasons["forbidden"].contains("https://help.ably.io/error/40160"), "{reasons:?}");
     assert_eq!(reasons["broken"], "$.action: unknown action 77");
-    // The neighbour of what is broken is stored, and there is no receipt that says that all is well.
+    // The neighbour of what is broken is stored, and no receipt says that all is well.
     assert_eq!(archive(&store(&engine), "broken").await.len(), 1);
     let verified = verify(&["good", "broken"], &engine, &ably).await;
     assert_eq!((verified.status, &verified.summary()["broken"]), (1, &json!(1)));

@@ -43,7 +43,8 @@ async fn regression_memory_is_bounded_by_bytes_and_not_by_messages() {
     assert!((1..200_000).contains(&peak), "{peak} KB");
 }
 
-/// Pages of large messages that have versions: who asks for versions holds a page, and waits for none.
+/// Pages of large messages that have versions: who asks for versions holds a page, and waits for
+/// none.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn regression_memory_for_pages_is_not_waited_for_by_who_holds_it() {
     let (engine, ably) = (Engine::start().await, Ably::start().await);

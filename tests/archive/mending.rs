@@ -1,9 +1,6 @@
-//! Whatever was delivered live, in whatever mode, however often the walk dies: what is left is what Ably
-//! has, the receipt holds, and there is nothing more to mend.
+//! Whatever was delivered live, in whatever mode, however often the walk dies: what is left is what
+//! Ably has, the receipt holds, and there is nothing more to mend.
 
-use crate::common::history::{Message, archive};
-use crate::common::{EPOCH, ingest, send};
-use crate::rows::delete;
 use ably_chat_exporter::backfill::{
     Backfill, Finding, Repair, Report, Stop, Tally, Verified, Window, receipts, verify,
 };
@@ -12,6 +9,10 @@ use ably_chat_exporter::rest::{AblyRest, ApiKey};
 use ably_chat_exporter::store::{Settings, Versions};
 use proptest::prelude::*;
 use testkit::{Ably, Engine};
+
+use crate::common::history::{Message, archive};
+use crate::common::{EPOCH, ingest, send};
+use crate::rows::delete;
 
 const ROOM: &str = "a#message#1/ü";
 const WINDOW: Window = Window { from: 0, until: EPOCH + 1_000_000 };
@@ -34,7 +35,7 @@ struct Told {
     updates: u32,
     is_deleted: bool,
     reactions: u64,
-    /// Of each version, whether it was delivered; and a number of reactions, which may be an old one.
+    /// Of each version, whether it was delivered; and a number of reactions, perhaps an old one.
     delivered: Vec<bool>,
     heard: Option<u64>,
 }
@@ -68,7 +69,11 @@ fn case() -> impl Strategy<Value = Case> {
         },
     );
     let settings = || {
-        let versions = prop_oneof![2 => Just(Versions::Both), 1 => Just(Versions::Latest), 1 => Just(Versions::All)];
+        let versions = prop_oneof![
+            2 => Just(Versions::Both),
+            1 => Just(Versions::Latest),
+            1 => Just(Versions::All),
+        ];
         versions.prop_map(|versions| Settings { versions, ..Settings::default() })
     };
     let ways = (2..6_usize, any::<bool>(), any::<bool>());

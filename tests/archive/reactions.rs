@@ -12,7 +12,7 @@ use crate::common::{ingest, serial};
 use crate::program::{REPAIR, deliver, live, run, store};
 use crate::rows::{delete, rows_of};
 
-/// Reactions that were taken back are gone after a repair; newer ones than Ably's read are not touched.
+/// Reactions that were taken back are gone after a repair; newer ones than Ably's are not touched.
 #[tokio::test]
 async fn reactions_are_compared_and_mended() {
     let (engine, ably) = (Engine::start().await, Ably::start().await);

@@ -148,8 +148,8 @@ async fn regression_a_receipt_of_the_same_window_is_not_written_over() {
     assert_eq!(verify(&["r"], &engine, &ably).await.status, 1);
 }
 
-/// A walk that found an altered record, and left it, does not replace the receipt that proves it so;
-/// one that found reactions missing is none to go on from.
+/// A walk that found an altered record, and left it, does not replace the receipt that proves it
+/// so; one that found reactions missing is none to go on from.
 #[tokio::test]
 async fn regression_what_a_walk_found_and_left_is_not_forgotten() {
     let world = Tampering::start(&[]).await;

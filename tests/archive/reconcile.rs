@@ -69,8 +69,8 @@ async fn reconcile_finds_what_was_dropped_and_nothing_else() {
     let repaired = run(&["reconcile", "--room", "r", "--repair"], &engine, &ably).await;
     assert_eq!(repaired.status, 0, "{}", repaired.errors);
     assert!(ably.requests()[2] > before[2]);
-    // A complete window: one request for its page, no row but the receipt's; and none for versions, but
-    // for the message of which the table knows more than Ably.
+    // A complete window: one request for its page, no row but the receipt's; and none for versions,
+    // but for the message of which the table knows more than Ably.
     let (before, rows) = (ably.requests(), engine.rows().await);
     let again = run(&["reconcile", "--room", "r", "--repair"], &engine, &ably).await;
     assert_eq!((again.status, again.events("finding").len()), (0, 0));
@@ -84,7 +84,7 @@ async fn reconcile_finds_what_was_dropped_and_nothing_else() {
     assert_eq!(again.summary()["writeUnits"], 2);
 }
 
-/// Ably's record of a version wins on repair, and only then; the error names members and no content.
+/// Ably's record of a version wins on repair, and only then; the error names members, no content.
 #[tokio::test]
 async fn rest_wins_on_repair() {
     let (engine, ably) = (Engine::start().await, Ably::start().await);

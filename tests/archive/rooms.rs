@@ -89,7 +89,10 @@ async fn rooms_are_listed_with_their_days() {
     }
     let listed = end(start(&["rooms", "--since", "2026-01-01"], &engine, &ably, &[])).await;
     let rooms: Vec<_> = listed.events("room").into_iter().cloned().collect();
-    let room = |name, days, last| json!({"event": "room", "room": name, "days": days, "first": "2026-01-01", "last": last});
+    let room = |name, days, last| {
+        let first = "2026-01-01";
+        json!({"event": "room", "room": name, "days": days, "first": first, "last": last})
+    };
     assert_eq!(rooms, [room("a", 2, "2026-01-02"), room("b", 1, "2026-01-01")]);
     assert_eq!((listed.status, &listed.summary()["rooms"]), (0, &json!(2)));
 }

@@ -50,7 +50,7 @@ impl Tampering {
         Self { engine, ably, rows, edited: edited.expect("an edited message") }
     }
 
-    /// Three rows of a message that was edited twice: the latest, its version's, an older version's.
+    /// Three rows of a message that was edited twice: the latest, its version's, an older one's.
     pub(crate) fn rows_of_edited(&self) -> [Item; 3] {
         let version = |version: usize| {
             let version = self.edited.versions[version]["version"]["serial"].as_str();

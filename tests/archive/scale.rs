@@ -1,17 +1,18 @@
-//! Everything at once: a hundred thousand messages, live deliveries of nine tenths of them, in any order,
-//! while the backfill runs, dies five times and is started again.
+//! Everything at once: a hundred thousand messages, live deliveries of nine tenths of them, in any
+//! order, while the backfill runs, dies five times and is started again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::common::history::{Message, check_room};
-use crate::common::{EPOCH, ingest};
-use crate::program::{end, start, store};
 use ably_chat_exporter::ingest::{Ingest, Record};
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 use testkit::{Ably, Engine};
 use tokio::time::Instant;
+
+use crate::common::history::{Message, check_room};
+use crate::common::{EPOCH, ingest};
+use crate::program::{end, start, store};
 
 const ROOMS: u32 = 500;
 const MESSAGES: u32 = 200;

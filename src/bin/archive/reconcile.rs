@@ -20,9 +20,10 @@ const ENDING: Ending = Ending {
 
 /// Compares the table with Ably Chat's history, and names every gap.
 ///
-/// It writes nothing, unless --repair or --receipt is given. A gap is `missing` (a version is not there), `older` (the table's latest version is not Ably's),
-/// `different` (the two have different records of a version) or `reactions` (their counts differ).
-/// What the table has and Ably no longer lists is no gap.
+/// It writes nothing, unless --repair or --receipt is given. A gap is `missing` (a version is not
+/// there), `older` (the table's latest version is not Ably's), `different` (the two have different
+/// records of a version) or `reactions` (their reactions differ). What the table has and Ably no
+/// longer lists is no gap.
 #[derive(Args)]
 #[command(after_long_help = ENDING)]
 pub(crate) struct Flags {

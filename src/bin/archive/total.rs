@@ -152,8 +152,8 @@ impl Total {
         if self.job.goes_on && !self.job.is_executed {
             let until = self.window.until;
             text += &format!(
-                " That is what `--execute --until {until}` takes, though writing takes longer; this \
-                 dry run has used as much of Ably's quota."
+                " That is what `--execute --until {until}` takes, though writing takes longer; \
+                 this dry run has used as much of Ably's quota."
             );
         }
         let lists =
