@@ -25,15 +25,15 @@ pub(crate) struct Rooms {
 
 #[derive(Args)]
 pub(crate) struct Walk {
-    /// Messages created from then on: a day (2026-11-22), a time (2026-11-22T08:00:00Z) or ms since
-    /// 1970. Default: as far back as Ably keeps them
+    /// Only messages created since then: a day (2026-11-22), a time (2026-11-22T08:00:00Z) or ms
+    /// since 1970. Default: as far back as Ably keeps them
     #[arg(long, value_name = "TIME", value_parser = time, default_value = "0")]
     #[arg(hide_default_value = true)]
     pub(crate) since: i64,
-    /// Messages created before then, at least a minute ago. Default: a minute ago
+    /// Only messages created before then, which is at least a minute ago. Default: a minute ago
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) until: Option<i64>,
-    /// Requests to Ably a second
+    /// Requests to Ably per second
     #[arg(long, value_name = "N", value_parser = pace, default_value = "10")]
     pub(crate) pace: f64,
     /// Leave each receipt as a file in this directory too

@@ -4,22 +4,18 @@ use ably_chat_exporter::backfill::Repair;
 use clap::Args;
 
 use crate::args::{Rooms, Walk};
-use crate::help::{ABLY, AWS, CONTENT, Ending, TABLE, WALK_EXITS};
+use crate::help::Ending;
 use crate::output::Style;
 use crate::walks::{Job, walk_rooms};
 use crate::{Error, Exit};
 
-const ENDING: Ending = Ending {
-    examples: &[
-        ("What it would fetch, write and cost", "backfill --room support:42"),
-        (
-            "Do it, for every room that the exporter noted since then",
-            "backfill --stored --since 2026-11-01 --execute",
-        ),
-    ],
-    exits: WALK_EXITS,
-    environment: &[TABLE, ABLY, CONTENT, AWS],
-};
+const ENDING: Ending = Ending::of_walk(&[
+    ("What it would fetch, write and cost", "backfill --room support:42"),
+    (
+        "Do it, for every room that the exporter noted since then",
+        "backfill --stored --since 2026-11-01 --execute",
+    ),
+]);
 
 /// Stores what the table lacks of Ably Chat's history: messages, versions and reactions.
 ///

@@ -17,19 +17,24 @@ Results go to standard output: text on a terminal, else one JSON object a line, 
 /// A variable of the environment, and what it sets.
 type Variable = (&'static str, &'static str);
 
+/// What a command line does, and the command line.
+type Example = (&'static str, &'static str);
+
+/// An exit status, and what it means.
+type Status = (Exit, &'static str);
+
 /// What the help of one command ends with.
 pub(crate) struct Ending {
-    /// What a command line does, and the command line.
-    pub(crate) examples: &'static [(&'static str, &'static str)],
-    pub(crate) exits: &'static [(Exit, &'static str)],
-    pub(crate) environment: &'static [&'static [Variable]],
+    examples: &'static [Example],
+    exits: &'static [Status],
+    environment: &'static [&'static [Variable]],
 }
 
 /// The table, for every command.
-pub(crate) const TABLE: &[Variable] = &[("TABLE_NAME", "required: the DynamoDB table")];
+const TABLE: &[Variable] = &[("TABLE_NAME", "required: the DynamoDB table")];
 
 /// Ably's history, for commands that ask for it.
-pub(crate) const ABLY: &[Variable] = &[
+const ABLY: &[Variable] = &[
     ("ABLY_API_KEY", "required: an API key with the capability `history`, or the ARN of the SSM"),
     ("", "parameter or the Secrets Manager secret that holds it"),
     ("ABLY_APP_ID", "the Ably app; keys of other apps are refused"),
@@ -37,7 +42,7 @@ pub(crate) const ABLY: &[Variable] = &[
 ];
 
 /// What a complete table is. Set these as for the exporter.
-pub(crate) const CONTENT: &[Variable] = &[
+const CONTENT: &[Variable] = &[
     ("VERSIONS", "both (default), latest or all: the versions that are stored"),
     ("REACTIONS", "latest (default), snapshots or none"),
     ("REACTION_CLIENTS", "ids (default) or totals: whether to store who reacted"),
@@ -48,14 +53,14 @@ pub(crate) const CONTENT: &[Variable] = &[
 ];
 
 /// How AWS is reached.
-pub(crate) const AWS: &[Variable] = &[
+const AWS: &[Variable] = &[
     ("AWS_…", "credentials and the region, found as the AWS CLI finds them"),
     ("SSL_CERT_FILE", "a file of certificates to trust, instead of Amazon's, for calls to AWS"),
     ("SSL_CERT_DIR", "a directory of them"),
 ];
 
 /// What a walk over rooms ends with.
-pub(crate) const WALK_EXITS: &[(Exit, &str)] = &[
+const WALK_EXITS: &[Status] = &[
     (Exit::Complete, "everything is there"),
     (
         Exit::Gaps,
@@ -75,6 +80,16 @@ impl From<Ending> for clap::builder::StyledStr {
 }
 
 impl Ending {
+    /// Of a command that compares the table with Ably.
+    pub(crate) const fn of_walk(examples: &'static [Example]) -> Self {
+        Self { examples, exits: WALK_EXITS, environment: &[TABLE, ABLY, CONTENT, AWS] }
+    }
+
+    /// Of a command that reads the table alone.
+    pub(crate) const fn of_table(examples: &'static [Example], exits: &'static [Status]) -> Self {
+        Self { examples, exits, environment: &[TABLE, AWS] }
+    }
+
     fn text(&self) -> String {
         let mut text = String::from("Examples:\n");
         let mut add = |line: std::fmt::Arguments<'_>| {

@@ -4,19 +4,15 @@ use ably_chat_exporter::backfill::Repair;
 use clap::Args;
 
 use crate::args::{Rooms, Walk};
-use crate::help::{ABLY, AWS, CONTENT, Ending, TABLE, WALK_EXITS};
+use crate::help::Ending;
 use crate::output::Style;
 use crate::walks::{Job, walk_rooms};
 use crate::{Error, Exit};
 
-const ENDING: Ending = Ending {
-    examples: &[
-        ("Name what is missing or differs", "reconcile --room support:42"),
-        ("Mend it", "reconcile --room support:42 --repair"),
-    ],
-    exits: WALK_EXITS,
-    environment: &[TABLE, ABLY, CONTENT, AWS],
-};
+const ENDING: Ending = Ending::of_walk(&[
+    ("Name what is missing or differs", "reconcile --room support:42"),
+    ("Mend it", "reconcile --room support:42 --repair"),
+]);
 
 /// Compares the table with Ably Chat's history, and names every gap.
 ///

@@ -7,18 +7,17 @@ use serde_json::json;
 
 use crate::args;
 use crate::connect::open_store;
-use crate::help::{AWS, Ending, TABLE};
+use crate::help::Ending;
 use crate::output::{Output, Style, counted};
 use crate::{Error, Exit};
 
-const ENDING: Ending = Ending {
-    examples: &[
+const ENDING: Ending = Ending::of_table(
+    &[
         ("Every room of the last year", "rooms"),
         ("Their names alone, as --rooms-file takes them", "rooms --json | jq -r '.room // empty'"),
     ],
-    exits: &[(Exit::Complete, "listed"), (Exit::Failed, "it could not begin, or failed")],
-    environment: &[TABLE, AWS],
-};
+    &[(Exit::Complete, "listed"), (Exit::Failed, "it could not begin, or failed")],
+);
 
 /// Lists the rooms that the exporter noted in the table, and on how many days each.
 ///
@@ -26,12 +25,12 @@ const ENDING: Ending = Ending {
 #[derive(Args)]
 #[command(after_long_help = ENDING)]
 pub(crate) struct Flags {
-    /// Noted from then on: a day (2026-11-22), a time (2026-11-22T08:00:00Z) or ms since 1970.
-    /// Default: a year ago
+    /// Only rooms noted since then: a day (2026-11-22), a time (2026-11-22T08:00:00Z) or ms since
+    /// 1970. Default: a year ago
     #[arg(long, value_name = "TIME", value_parser = args::time, default_value = "0")]
     #[arg(hide_default_value = true)]
     since: i64,
-    /// Noted before then. Default: now
+    /// Only rooms noted before then. Default: now
     #[arg(long, value_name = "TIME", value_parser = args::time)]
     until: Option<i64>,
 }

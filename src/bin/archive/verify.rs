@@ -10,23 +10,22 @@ use clap::Args;
 use serde_json::json;
 
 use crate::connect::open_store;
-use crate::help::{AWS, Ending, TABLE};
+use crate::help::Ending;
 use crate::output::{Output, Style, counted};
 use crate::selection::named;
 use crate::{Error, Exit, receipt_files};
 
-const ENDING: Ending = Ending {
-    examples: &[
+const ENDING: Ending = Ending::of_table(
+    &[
         ("By the receipts in the table", "verify --room support:42"),
         ("By a receipt that was kept elsewhere", "verify --receipt receipt-support42-….json"),
     ],
-    exits: &[
+    &[
         (Exit::Complete, "every receipt holds"),
         (Exit::Gaps, "a receipt does not hold, or a room has none"),
         (Exit::Failed, "it could not begin, or failed"),
     ],
-    environment: &[TABLE, AWS],
-};
+);
 
 /// Checks that the table still holds everything that its receipts saw.
 ///
