@@ -67,7 +67,7 @@ bench: ## Measures the function beside a bare one (bench/floor), the decoder alo
 	taskset --cpu-list $$(nproc --all | awk '{ print $$1 > 1 ? "1-" $$1 - 1 : 0 }') \
 		cargo bench --package bench --bench function -- $(CURDIR)/target/release
 
-	cargo build --release --package ably-chat-exporter --features backfill --bin ably-chat-backfill
+	cargo build --release --package ably-chat-exporter --features archive --bin ably-chat-archive
 	cargo build --release --package floor --features backfill --bin floor-backfill
 	taskset --cpu-list $$(nproc --all | awk '{ print $$1 > 1 ? "1-" $$1 - 1 : 0 }') \
 		cargo bench --package bench --bench backfill -- $(CURDIR)/target/release

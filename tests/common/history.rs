@@ -34,7 +34,9 @@ impl Message {
                 "serial": serial(number, 0).0, "clientId": "ana", "text": text, "action": action,
                 "metadata": if is_delete { json!({}) } else { json!({"n": number, "v": version}) },
                 "headers": {}, "timestamp": at,
-                "version": {"serial": serial(number, version).0, "timestamp": at + i64::from(version)},
+                "version": {
+                    "serial": serial(number, version).0, "timestamp": at + i64::from(version),
+                },
             });
             if version > 0 {
                 message["version"]["clientId"] = json!("mod");
@@ -66,8 +68,8 @@ impl Message {
         envelope(
             room,
             &json!({
-                "name": "chat.message", "clientId": version["clientId"], "serial": version["serial"],
-                "timestamp": version["timestamp"], "action": action, "data": data.to_string(),
+                "name": "chat.message", "clientId": version["clientId"],
+                "serial": version["serial"], "timestamp": version["timestamp"], "action": action, "data": data.to_string(),
                 "encoding": "json", "version": version["version"],
             }),
         )
@@ -104,10 +106,14 @@ fn envelope(room: &str, message: &Value) -> Value {
 /// All rows of a room.
 pub async fn archive(store: &Store, room: &str) -> BTreeMap<Serial, Archived> {
     let (first, last) = (Serial("0".into()), Serial("9".into()));
-    store.archive(&RoomName(room.into()), (&first, &last), true).await.expect("the table is read")
+    store
+        .read_range(&RoomName(room.into()), (&first, &last), true)
+        .await
+        .expect("the table is read")
 }
 
-/// Compares all rows of a room with what Ably has: messages, versions in both kinds of rows, reactions.
+/// Compares all rows of a room with what Ably has: messages, versions in both kinds of rows,
+/// reactions.
 pub async fn check_room(store: &Store, room: &str, messages: &[Message]) {
     let archive = archive(store, room).await;
     let expected: Vec<&str> = messages.iter().map(|message| message.serial.as_str()).collect();

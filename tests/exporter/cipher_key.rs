@@ -53,17 +53,37 @@ async fn a_cipher_key_that_cannot_be_read_stops_the_start() {
     assert_eq!(api.polls(), 0);
 }
 
-#[cfg(feature = "backfill")]
+/// What a program without the key ends with, on both of its outputs.
+#[cfg(feature = "queue")]
+async fn start(binary: &str, arguments: &[&str], settings: &[(&str, &str)]) -> String {
+    let (engine, services) = (Engine::start().await, Services::start().await);
+    let mut command = tokio::process::Command::new(binary);
+    command.args(arguments).env_clear().envs(engine.env()).envs(services.env());
+    command.envs([("CIPHER_KEY", PARAMETER), ("AWS_MAX_ATTEMPTS", "1")]);
+    let ended = command.envs(settings.iter().copied()).kill_on_drop(true).output();
+    let ended = tokio::time::timeout(TIMEOUT, ended).await;
+    let output = ended.expect("it ends by itself").expect("it runs");
+    assert!(!output.status.success());
+    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+}
+
+#[cfg(feature = "queue")]
+#[tokio::test]
+async fn a_cipher_key_that_cannot_be_read_stops_the_queue_consumer() {
+    let settings = [
+        ("ABLY_QUEUE_URL", "amqps://app.key:hidden@127.0.0.1:1/shared"),
+        ("ABLY_QUEUE", "app:chat"),
+        ("HTTP_ADDRESS", "127.0.0.1:0"),
+    ];
+    let said = start(env!("CARGO_BIN_EXE_ably-chat-queue"), &[], &settings).await;
+    assert!(said.contains(&format!("CIPHER_KEY: ssm:GetParameter on {PARAMETER}")), "{said}");
+}
+
+#[cfg(all(feature = "queue", feature = "archive"))]
 #[tokio::test]
 async fn a_cipher_key_that_cannot_be_read_stops_the_backfill() {
-    let (engine, services) = (Engine::start().await, Services::start().await);
-    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_ably-chat-backfill"));
-    command.args(["run", "--room", "r"]).env_clear().envs(engine.env()).envs(services.env());
-    command.envs([("CIPHER_KEY", PARAMETER), ("AWS_MAX_ATTEMPTS", "1")]);
-    let ended = command.env("ABLY_API_KEY", "app.key:hidden").kill_on_drop(true).output();
-    let output = tokio::time::timeout(TIMEOUT, ended).await.expect("it ends by itself");
-    let output = output.expect("it runs");
-    assert!(!output.status.success());
-    let said = String::from_utf8_lossy(&output.stderr);
+    let binary = env!("CARGO_BIN_EXE_ably-chat-archive");
+    let settings = [("ABLY_API_KEY", "app.key:hidden")];
+    let said = start(binary, &["backfill", "--room", "r"], &settings).await;
     assert!(said.contains(&format!("CIPHER_KEY: ssm:GetParameter on {PARAMETER}")), "{said}");
 }

@@ -41,10 +41,10 @@ async fn main() -> Result<()> {
     let quarter = file.with_extension("quarter");
     std::fs::write(&file, rooms.join("\n"))?;
     std::fs::write(&quarter, rooms[..rooms.len() / 4].join("\n"))?;
-    let (backfill, floor) = (folder.join("ably-chat-backfill"), folder.join("floor-backfill"));
+    let (backfill, floor) = (folder.join("ably-chat-archive"), folder.join("floor-backfill"));
     let run = |file: &Path| {
         let file = file.display().to_string();
-        ["run", "--pace", "10000", "--rooms-file", &file].map(str::to_owned).to_vec()
+        ["backfill", "--pace", "10000", "--rooms-file", &file].map(str::to_owned).to_vec()
     };
     let (read, small) = (run(&file), [run(&quarter), vec!["--execute".into()]].concat());
     let whole = [read.clone(), vec!["--execute".into()]].concat();

@@ -1,18 +1,18 @@
-//! Whatever was delivered live, in whatever mode, however often the walk dies: what is left is what Ably
-//! has, the receipt holds, and there is nothing more to mend.
-
-mod common;
+//! Whatever was delivered live, in whatever mode, however often the walk dies: what is left is what
+//! Ably has, the receipt holds, and there is nothing more to mend.
 
 use ably_chat_exporter::backfill::{
     Backfill, Finding, Repair, Report, Stop, Tally, Verified, Window, receipts, verify,
 };
 use ably_chat_exporter::chat::{RoomName, Serial};
 use ably_chat_exporter::rest::{AblyRest, ApiKey};
-use ably_chat_exporter::store::{Settings, Versions};
-use common::history::{Message, archive};
-use common::{EPOCH, ingest, send};
+use ably_chat_exporter::store::{KeepVersions, Settings};
 use proptest::prelude::*;
 use testkit::{Ably, Engine};
+
+use crate::common::history::{Message, archive};
+use crate::common::{EPOCH, ingest, send};
+use crate::rows::delete;
 
 const ROOM: &str = "a#message#1/ü";
 const WINDOW: Window = Window { from: 0, until: EPOCH + 1_000_000 };
@@ -35,7 +35,7 @@ struct Told {
     updates: u32,
     is_deleted: bool,
     reactions: u64,
-    /// Of each version, whether it was delivered; and a number of reactions, which may be an old one.
+    /// Of each version, whether it was delivered; and a number of reactions, perhaps an old one.
     delivered: Vec<bool>,
     heard: Option<u64>,
 }
@@ -69,7 +69,11 @@ fn case() -> impl Strategy<Value = Case> {
         },
     );
     let settings = || {
-        let versions = prop_oneof![2 => Just(Versions::Both), 1 => Just(Versions::Latest), 1 => Just(Versions::All)];
+        let versions = prop_oneof![
+            2 => Just(KeepVersions::Both),
+            1 => Just(KeepVersions::Latest),
+            1 => Just(KeepVersions::All),
+        ];
         versions.prop_map(|versions| Settings { versions, ..Settings::default() })
     };
     let ways = (2..6_usize, any::<bool>(), any::<bool>());
@@ -147,9 +151,7 @@ async fn trouble(case: &Case, engine: &Engine, ably: &Ably, messages: &[Message]
         let sort_key = row["sk"].as_s().expect("a sort key");
         // Nobody but live deliveries knows of a deleted message's reactions.
         if !sort_key.starts_with("reactions#") {
-            let key = ["pk", "sk"].map(|name| (name.to_owned(), row[name].clone()));
-            let delete = engine.client().delete_item().table_name(Engine::TABLE);
-            delete.set_key(Some(key.into())).send().await.expect("a removal");
+            delete(engine, row).await;
         }
     }
 }
@@ -197,13 +199,13 @@ async fn check(engine: &Engine, messages: &[Message], case: &Case) {
         let versions: Vec<String> = message.versions.iter().filter_map(of).collect();
         let found: Vec<&String> = row.versions.keys().map(|serial| &serial.0).collect();
         let latest = row.latest.as_ref().map(|latest| &latest.version.serial.0);
-        if case.settings.versions != Versions::Latest {
+        if case.settings.versions != KeepVersions::Latest {
             assert_eq!(found, versions.iter().collect::<Vec<_>>());
-        } else if case.before.versions == Versions::Latest {
+        } else if case.before.versions == KeepVersions::Latest {
             assert_eq!(found, Vec::<&String>::new());
         }
         // A row that another setting left is not left behind.
-        if case.settings.versions != Versions::All || latest.is_some() {
+        if case.settings.versions != KeepVersions::All || latest.is_some() {
             assert_eq!(latest, versions.last());
         }
         let total = row.reactions.as_ref().and_then(|row| row.summary.reactions.distinct.get("👍"));

@@ -5,8 +5,9 @@ use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ably_chat_exporter::backfill::{Finding, Gap, Report, Tally};
+use ably_chat_exporter::backfill::{Finding, Gap, Observer, Tally};
 use ably_chat_exporter::chat::{RoomName, Serial};
+use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -14,12 +15,13 @@ use serde_json::{Value, json};
 /// Between two lines of progress.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// How the user wants it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Args, Clone, Copy)]
 pub(crate) struct Style {
-    /// JSON lines, also on a terminal.
+    /// Print JSON lines, also on a terminal
+    #[arg(long, global = true, display_order = 100)]
     pub(crate) json: bool,
-    /// No progress.
+    /// Print results and warnings, and no progress
+    #[arg(long, global = true, display_order = 100)]
     pub(crate) quiet: bool,
 }
 
@@ -61,14 +63,7 @@ impl Output {
     /// Prints a result: `text` for people, or `event` with these members.
     pub(crate) fn result(&self, event: &str, members: &impl Serialize, text: &str) {
         let line = if self.is_text { text.to_owned() } else { line(event, members) };
-        let print = || {
-            // Nobody reads on: there is nobody to tell.
-            writeln!(std::io::stdout(), "{line}").ok();
-        };
-        match &self.bar {
-            Some(bar) => bar.suspend(print),
-            None => print(),
-        }
+        self.print(&mut std::io::stdout(), &line);
     }
 
     /// Prints something for whoever waits.
@@ -76,24 +71,22 @@ impl Output {
         if self.is_quiet {
             return;
         }
-        let print = || {
-            let line = if self.bar.is_some() {
-                text.to_owned()
-            } else {
-                line("note", &json!({"text": text}))
-            };
-            writeln!(std::io::stderr(), "{line}").ok();
+        let line = match self.bar {
+            Some(_) => text.to_owned(),
+            None => line("note", &json!({"text": text})),
         };
-        match &self.bar {
-            Some(bar) => bar.suspend(print),
-            None => print(),
-        }
+        self.print(&mut std::io::stderr(), &line);
     }
 
     /// Prints why nothing can be done.
     pub(crate) fn error(&self, reason: &str) {
-        let print = || {
-            writeln!(std::io::stderr(), "error: {reason}").ok();
+        self.print(&mut std::io::stderr(), &format!("error: {reason}"));
+    }
+
+    fn print(&self, to: &mut impl Write, line: &str) {
+        let mut print = || {
+            // Nobody reads on: there is nobody to tell.
+            writeln!(to, "{line}").ok();
         };
         match &self.bar {
             Some(bar) => bar.suspend(print),
@@ -129,7 +122,7 @@ impl Output {
     }
 }
 
-impl Report for Output {
+impl Observer for Output {
     fn finding(&self, room: &RoomName, finding: &Finding) {
         if !self.names_gaps && finding.gap != Gap::Different {
             return;
@@ -137,10 +130,8 @@ impl Report for Output {
         let (serial, version) = (&finding.serial, &finding.version);
         let text = match finding.gap {
             Gap::Missing => format!("{room}: {serial}: version {version} is missing"),
-            Gap::Older => {
-                format!("{room}: {serial}: older than at Ably, version {version} is missing")
-            }
-            Gap::Reactions => format!("{room}: {serial}: other reactions than at Ably"),
+            Gap::Older => format!("{room}: {serial}: only older versions than Ably's {version}"),
+            Gap::Reactions => format!("{room}: {serial}: reactions differ from Ably's"),
             Gap::Different => {
                 let members = finding.members.join(", ");
                 format!("{room}: {serial}: version {version} differs from Ably's in {members}")
@@ -166,9 +157,8 @@ impl Report for Output {
         let left = (state.done > 0).then(|| (elapsed / state.done as f64 * rooms_left).round());
         if let Some(bar) = &self.bar {
             let left = left.map_or(String::new(), |seconds| format!(", {seconds} s left"));
-            bar.set_message(format!(
-                "{messages} messages, {versions} versions, {rate:.0} messages/s{left}"
-            ));
+            let (messages, versions) = (counted(messages, "message"), counted(versions, "version"));
+            bar.set_message(format!("{messages}, {versions}, {rate:.0} messages/s{left}"));
         } else if !self.is_quiet && state.printed.elapsed() >= PERIOD {
             state.printed = Instant::now();
             let members = json!({
@@ -178,6 +168,11 @@ impl Report for Output {
             writeln!(std::io::stderr(), "{}", line("progress", &members)).ok();
         }
     }
+}
+
+/// A number of things: `1 room`, `2 rooms`.
+pub(crate) fn counted(number: u64, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 fn with_room(room: &RoomName, members: &impl Serialize) -> Value {

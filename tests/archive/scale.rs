@@ -1,21 +1,18 @@
-//! Everything at once: a hundred thousand messages, live deliveries of nine tenths of them, in any order,
-//! while the backfill runs, dies five times and is started again.
-
-#[path = "common/backfill.rs"]
-mod backfill;
-mod common;
+//! Everything at once: a hundred thousand messages, live deliveries of nine tenths of them, in any
+//! order, while the backfill runs, dies five times and is started again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ably_chat_exporter::ingest::{Ingest, Record};
+use ably_chat_exporter::ingest::{Record, Sink};
 use aws_sdk_dynamodb::types::AttributeValue;
-use backfill::{end, start, store};
-use common::history::{Message, check_room};
-use common::{EPOCH, ingest};
 use serde_json::{Value, json};
 use testkit::{Ably, Engine};
 use tokio::time::Instant;
+
+use crate::common::history::{Message, check_room};
+use crate::common::{EPOCH, ingest};
+use crate::program::{end, start, store};
 
 const ROOMS: u32 = 500;
 const MESSAGES: u32 = 200;
@@ -50,7 +47,7 @@ fn deliveries(rooms: &Rooms) -> Vec<Value> {
     bodies
 }
 
-async fn deliver(ingest: Ingest, bodies: Vec<Value>) {
+async fn deliver(ingest: Sink, bodies: Vec<Value>) {
     let deadline = Instant::now() + Duration::from_secs(1_200);
     for bodies in bodies.chunks(100) {
         let bodies: Vec<Vec<u8>> = bodies.iter().map(|it| it.to_string().into_bytes()).collect();
@@ -99,7 +96,7 @@ async fn a_hundred_thousand_messages_with_kills_and_live_traffic() {
     std::fs::write(&file, names.join("\n")).expect("a file");
     let path = file.to_str().expect("a path");
     let run =
-        ["run", "--execute", "--pace", "10000", "--rooms-file", path, "--until", "2026-06-01"];
+        ["backfill", "--execute", "--pace", "10000", "--rooms-file", path, "--until", "2026-06-01"];
     for kill in 1..=5 {
         let (mut child, before) = (start(&run, &engine, &ably, &[]), ably.requests()[1]);
         ably.wait_for_pages(before + 20 * kill).await;

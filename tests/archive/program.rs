@@ -1,5 +1,4 @@
-//! `ably-chat-backfill` as its users run it, and chats for it.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
+//! `ably-chat-archive` as its users run it, and chats for it.
 
 use std::process::Stdio;
 
@@ -11,27 +10,27 @@ use tokio::process::{Child, Command};
 use crate::common::history::Message;
 use crate::common::{ingest, send};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_ably-chat-backfill");
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_ably-chat-archive");
 
 /// What a run of the binary came to.
-pub struct Ended {
-    pub status: i32,
+pub(crate) struct Ended {
+    pub(crate) status: i32,
     /// What it printed, line by line.
-    pub lines: Vec<Value>,
-    pub errors: String,
+    pub(crate) lines: Vec<Value>,
+    pub(crate) errors: String,
 }
 
 impl Ended {
-    pub fn events(&self, event: &str) -> Vec<&Value> {
+    pub(crate) fn events(&self, event: &str) -> Vec<&Value> {
         self.lines.iter().filter(|line| line["event"] == event).collect()
     }
 
-    pub fn summary(&self) -> &Value {
+    pub(crate) fn summary(&self) -> &Value {
         self.events("summary").pop().unwrap_or_else(|| panic!("a summary; {}", self.errors))
     }
 }
 
-pub fn start(args: &[&str], engine: &Engine, ably: &Ably, more: &[(&str, &str)]) -> Child {
+pub(crate) fn start(args: &[&str], engine: &Engine, ably: &Ably, more: &[(&str, &str)]) -> Child {
     Command::new(BINARY)
         .args(args)
         .env_clear()
@@ -45,7 +44,16 @@ pub fn start(args: &[&str], engine: &Engine, ably: &Ably, more: &[(&str, &str)])
         .expect("the binary is built")
 }
 
-pub async fn end(mut child: Child) -> Ended {
+/// Runs a program that needs neither table nor Ably, without an environment: status, standard
+/// output, standard error.
+pub(crate) fn ask(program: &str, args: &[&str]) -> (i32, String, String) {
+    let output = std::process::Command::new(program).args(args).env_clear().output();
+    let output = output.expect("it runs");
+    let text = |bytes| String::from_utf8(bytes).expect("it prints text");
+    (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+}
+
+pub(crate) async fn end(mut child: Child) -> Ended {
     let (mut stdout, mut stderr) =
         (child.stdout.take().expect("it is piped"), child.stderr.take().expect("it is piped"));
     let (mut out, mut errors) = (String::new(), String::new());
@@ -61,22 +69,22 @@ pub async fn end(mut child: Child) -> Ended {
 }
 
 /// Sends a signal, `-INT` for example.
-pub fn signal(child: &Child, name: &str) {
+pub(crate) fn signal(child: &Child, name: &str) {
     let pid = child.id().expect("it runs").to_string();
     std::process::Command::new("kill").args([name, &pid]).status().expect("a signal");
 }
 
-pub async fn run(args: &[&str], engine: &Engine, ably: &Ably) -> Ended {
+pub(crate) async fn run(args: &[&str], engine: &Engine, ably: &Ably) -> Ended {
     end(start(&[args, &["--pace", "10000"]].concat(), engine, ably, &[])).await
 }
 
-pub async fn verify(rooms: &[&str], engine: &Engine, ably: &Ably) -> Ended {
+pub(crate) async fn verify(rooms: &[&str], engine: &Engine, ably: &Ably) -> Ended {
     let rooms: Vec<&str> = rooms.iter().flat_map(|room| ["--room", *room]).collect();
     end(start(&[&["verify"], &rooms[..]].concat(), engine, ably, &[])).await
 }
 
 /// Messages of every kind: plain, edited, deleted, with reactions.
-pub fn messages(count: u32) -> Vec<Message> {
+pub(crate) fn messages(count: u32) -> Vec<Message> {
     let message = |number: u32| {
         let updates = if number.is_multiple_of(5) { number % 3 + 1 } else { 0 };
         let reactions = if number.is_multiple_of(7) { u64::from(number % 4) } else { 0 };
@@ -85,7 +93,7 @@ pub fn messages(count: u32) -> Vec<Message> {
     (1..=count).map(message).collect()
 }
 
-pub async fn deliver(engine: &Engine, bodies: impl IntoIterator<Item = Value>) {
+pub(crate) async fn deliver(engine: &Engine, bodies: impl IntoIterator<Item = Value>) {
     let ingest = ingest(engine, Default::default());
     for (number, body) in bodies.into_iter().enumerate() {
         let report = send(&ingest, &format!("d{number}"), body.to_string().as_bytes()).await;
@@ -93,7 +101,7 @@ pub async fn deliver(engine: &Engine, bodies: impl IntoIterator<Item = Value>) {
     }
 }
 
-pub async fn live(engine: &Engine, room: &str, messages: &[Message]) {
+pub(crate) async fn live(engine: &Engine, room: &str, messages: &[Message]) {
     let bodies = messages.iter().flat_map(|message| {
         let versions = (0..message.versions.len()).map(|version| message.delivered(room, version));
         let reactions =
@@ -103,6 +111,23 @@ pub async fn live(engine: &Engine, room: &str, messages: &[Message]) {
     deliver(engine, bodies).await;
 }
 
-pub fn store(engine: &Engine) -> ably_chat_exporter::store::Store {
+pub(crate) fn store(engine: &Engine) -> ably_chat_exporter::store::Store {
     ingest(engine, Default::default()).store
+}
+
+pub(crate) const BACKFILL: [&str; 4] = ["backfill", "--room", "r", "--execute"];
+pub(crate) const RECONCILE: [&str; 3] = ["reconcile", "--room", "r"];
+pub(crate) const REPAIR: [&str; 4] = ["reconcile", "--room", "r", "--repair"];
+
+pub(crate) async fn with(
+    args: &[&str],
+    engine: &Engine,
+    ably: &Ably,
+    more: &[(&str, &str)],
+) -> Ended {
+    end(start(&[args, &["--pace", "10000"]].concat(), engine, ably, more)).await
+}
+
+pub(crate) fn version_of(message: &Message, version: usize) -> String {
+    message.versions[version]["version"]["serial"].as_str().expect("a serial").to_owned()
 }

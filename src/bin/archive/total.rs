@@ -1,16 +1,15 @@
 //! What walks came to, room by room and in all: lines, summary, bill, exit status.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::Instant;
 
-use ably_chat_exporter::backfill::{Backfill, Failure, Receipt, Tally, Walked, Window};
+use ably_chat_exporter::backfill::{Backfill, Failure, Tally, Walked, Window};
 use ably_chat_exporter::chat::RoomName;
 use serde_json::{Value, json};
 
-use crate::output::Output;
+use crate::Exit;
+use crate::output::{Output, counted};
 use crate::walks::Job;
-use crate::{Error, Exit};
 
 /// Price of a DynamoDB write unit on demand, in USD: the list price of us-east-1.
 const USD_PER_WRITE_UNIT: f64 = 0.625 / 1_000_000.0;
@@ -26,8 +25,8 @@ pub(crate) struct Total {
     tally: Tally,
     done: Tally,
     receipt_units: u64,
-    complete: usize,
-    already: usize,
+    complete: u64,
+    already: u64,
     stopped: BTreeSet<RoomName>,
     failed: BTreeSet<RoomName>,
     unknown: BTreeSet<RoomName>,
@@ -54,22 +53,11 @@ impl Total {
         }
     }
 
-    /// Takes in a room's walk, and prints what it came to.
-    pub(crate) fn add(
-        &mut self,
-        output: &Output,
-        room: &RoomName,
-        walked: &Walked,
-        directory: Option<&Path>,
-    ) -> Result<(), Error> {
+    /// Adds a room's walk, and prints what it came to.
+    pub(crate) fn add(&mut self, output: &Output, room: &RoomName, walked: &Walked) {
         self.tally.add(&walked.tally);
         self.done.add(&walked.done());
         self.receipt_units += walked.receipt_units;
-        for receipt in &walked.receipts {
-            if let Some(directory) = directory {
-                leave(directory, receipt)?;
-            }
-        }
         let state = self.state(room, walked);
         let mut members = json!(walked.tally);
         members["room"] = json!(room);
@@ -80,16 +68,15 @@ impl Total {
         let text = match state {
             "complete before" => format!("{room}: complete before"),
             "unknown" => format!(
-                "{room}: unknown; the table has nothing of it, and Ably nothing of that time (is it the right \
-                 name?)"
+                "{room}: unknown; the table has nothing of it, and Ably nothing of that time (is \
+                 it the right name?)"
             ),
             "walked" if walked.tally.messages == 0 => {
                 format!("{room}: walked; Ably has no messages of that time")
             }
-            _ => format!("{room}: {state}; {}", words(&walked.tally)),
+            _ => format!("{room}: {state}; {}", words(&walked.tally, self.job)),
         };
         output.result("room", &members, &text);
-        Ok(())
     }
 
     fn state(&mut self, room: &RoomName, walked: &Walked) -> &'static str {
@@ -111,7 +98,7 @@ impl Total {
         }
     }
 
-    /// Takes in a walk that failed. What all rooms would fail by is said once.
+    /// Adds a walk that failed. A failure of all rooms is printed once.
     pub(crate) fn fail(&mut self, output: &Output, room: RoomName, failure: Failure) {
         if !failure.is_fatal {
             let members = json!({"room": room, "reason": failure.reason});
@@ -125,56 +112,61 @@ impl Total {
 
     /// Prints the summary.
     pub(crate) fn conclude(&self, output: &Output, backfill: &Backfill) -> Exit {
-        let (requests, messages) = backfill.rest().usage();
-        // A comparison writes nothing; a dry run says what the run would.
-        let units = match self.job.is_executed || self.job.is_run {
-            true => self.done.write_units + self.receipt_units,
-            false => 0,
-        };
-        let usd = units as f64 * USD_PER_WRITE_UNIT;
-        let seconds = self.begun.elapsed().as_secs_f64().max(requests as f64 / self.pace).round();
-        let mut text = format!(
-            "{} rooms walked, {} complete before; {}\nAbly: {messages} messages in {requests} requests. \
-             DynamoDB: {units} write units, {usd:.4} USD (us-east-1, on demand). {seconds} s.",
-            self.complete,
-            self.already,
-            words(&self.tally),
-        );
-        if !self.job.is_executed {
-            text += "\nNothing was written.";
-        }
-        if self.job.is_run && !self.job.is_executed {
-            let until = self.window.until;
-            text += &format!(
-                " These are the bills of `--execute --until {until}`; what Ably counts, this dry run \
-                 has used as well. To write takes longer than to read."
-            );
-        }
-        let lists =
-            [(&self.failed, "failed"), (&self.stopped, "stopped"), (&self.unknown, "unknown")];
-        for (rooms, what) in lists {
-            if !rooms.is_empty() {
-                let names: Vec<_> = rooms.iter().map(|room| room.0.as_str()).collect();
-                text += &format!("\n{} rooms {what}: {}", rooms.len(), names.join(", "));
-            }
-        }
-        let mut members = self.members();
-        members["ablyRequests"] = json!(requests);
-        members["ablyMessages"] = json!(messages);
-        members["writeUnits"] = json!(units);
-        members["usd"] = json!(usd);
-        members["seconds"] = json!(seconds);
-        output.result("summary", &members, &text);
+        let bill = self.bill(backfill);
+        output.result("summary", &self.members(&bill), &self.text(&bill));
         if !self.stopped.is_empty() && self.fatal.is_none() {
             output.note(match self.job.is_executed {
                 true => "stopped: to go on from there, give the same command again",
-                false => "stopped; nothing is written, so that the same command begins anew",
+                false => "stopped: nothing was written, so the same command begins anew",
             });
         }
         self.exit()
     }
 
-    fn members(&self) -> Value {
+    fn bill(&self, backfill: &Backfill) -> Bill {
+        let (requests, messages) = backfill.rest().usage();
+        // A comparison writes nothing; a dry run says what the run would.
+        let units = match self.job.is_executed || self.job.goes_on {
+            true => self.done.write_units + self.receipt_units,
+            false => 0,
+        };
+        let seconds = self.begun.elapsed().as_secs_f64().max(requests as f64 / self.pace).round();
+        Bill { requests, messages, units, usd: units as f64 * USD_PER_WRITE_UNIT, seconds }
+    }
+
+    fn text(&self, bill: &Bill) -> String {
+        let Bill { requests, messages, units, usd, seconds } = bill;
+        let mut text = format!(
+            "{} walked, {} complete before; {}\nAbly: {} in {}. DynamoDB: {}, {usd:.4} USD \
+             (us-east-1, on demand). {seconds} s.",
+            counted(self.complete, "room"),
+            self.already,
+            words(&self.tally, self.job),
+            counted(*messages, "message"),
+            counted(*requests, "request"),
+            counted(*units, "write unit"),
+        );
+        if !self.job.is_executed {
+            text += "\nNothing was written.";
+        }
+        if self.job.goes_on && !self.job.is_executed {
+            let until = self.window.until;
+            text += &format!(
+                " That is what `--execute --until {until}` takes, though writing takes longer; \
+                 this dry run has used as much of Ably's quota."
+            );
+        }
+        let lists =
+            [(&self.failed, "failed"), (&self.stopped, "stopped"), (&self.unknown, "unknown")];
+        for (rooms, what) in lists.into_iter().filter(|(rooms, _)| !rooms.is_empty()) {
+            let names: Vec<_> = rooms.iter().map(|room| room.0.as_str()).collect();
+            text +=
+                &format!("\n{} {what}: {}", counted(rooms.len() as u64, "room"), names.join(", "));
+        }
+        text
+    }
+
+    fn members(&self, bill: &Bill) -> Value {
         let mut members = json!(self.tally);
         members["rooms"] = json!({"walked": self.complete, "completeBefore": self.already,
             "stopped": self.stopped, "failed": self.failed, "unknown": self.unknown});
@@ -182,6 +174,11 @@ impl Total {
         members["until"] = json!(self.window.until);
         members["executed"] = json!(self.job.is_executed);
         members["error"] = json!(self.fatal);
+        members["ablyRequests"] = json!(bill.requests);
+        members["ablyMessages"] = json!(bill.messages);
+        members["writeUnits"] = json!(bill.units);
+        members["usd"] = json!(bill.usd);
+        members["seconds"] = json!(bill.seconds);
         members
     }
 
@@ -196,24 +193,53 @@ impl Total {
     }
 }
 
-fn words(tally: &Tally) -> String {
-    let Tally { messages, versions, found, missing, older, different, reactions, .. } = tally;
-    let Tally { annotations, repaired, .. } = tally;
-    format!(
-        "{messages} messages and {versions} versions at Ably; of these {found} found, {missing} missing \
-         ({older} messages older), {different} different; other reactions on {reactions} messages, \
-         {annotations} individual reactions missing; {repaired} repaired"
-    )
+/// What walks used, or would use.
+struct Bill {
+    requests: u64,
+    messages: u64,
+    units: u64,
+    usd: f64,
+    seconds: f64,
 }
 
-/// Leaves a receipt as a file, named by what it is of.
-fn leave(directory: &Path, receipt: &Receipt) -> Result<(), Error> {
-    let room: String =
-        receipt.room.0.chars().filter(char::is_ascii_alphanumeric).take(40).collect();
-    let digest: String = receipt.sha256.chars().take(8).collect();
-    let name = format!("receipt-{room}-{}-{}-{digest}.json", receipt.from, receipt.until);
-    let path = directory.join(name);
-    let json = serde_json::to_string_pretty(receipt)?;
-    std::fs::write(&path, json + "\n")
-        .map_err(|error| format!("{}: {error}", path.display()).into())
+/// Counts as a sentence.
+fn words(tally: &Tally, job: Job) -> String {
+    let Tally { found, missing, different, repaired, .. } = tally;
+    let mut text = format!(
+        "{} and {} at Ably: {found} found, {missing} missing ({} outdated), {different} different; \
+         reactions differ on {}",
+        counted(tally.messages, "message"),
+        counted(tally.versions, "version"),
+        counted(tally.older, "message"),
+        counted(tally.reactions, "message"),
+    );
+    if job.annotations {
+        text += &format!(", {} missing", counted(tally.annotations, "individual reaction"));
+    }
+    text + &format!("; {repaired} repaired")
+}
+
+#[cfg(test)]
+mod tests {
+    use ably_chat_exporter::backfill::Repair;
+
+    use super::*;
+
+    #[test]
+    fn counts_are_in_the_singular_and_the_plural() {
+        let tally = Tally { messages: 1, versions: 2, missing: 1, older: 1, ..Tally::default() };
+        let job = |annotations| Job {
+            repair: Repair::Missing,
+            is_executed: false,
+            annotations,
+            is_full: false,
+            goes_on: true,
+        };
+        assert_eq!(
+            words(&tally, job(false)),
+            "1 message and 2 versions at Ably: 0 found, 1 missing (1 message outdated), 0 \
+             different; reactions differ on 0 messages; 0 repaired"
+        );
+        assert!(words(&tally, job(true)).contains("0 messages, 0 individual reactions missing;"));
+    }
 }
