@@ -10,10 +10,10 @@ CARGO_DENY := 0.20.2
 export AWS_DEFAULT_REGION ?= eu-west-1
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help run watch invoke test rabbitmq check deny advisories lint build deploy redrive bench bench-queue fuzz tools clean
+.PHONY: help run watch invoke test setup rabbitmq check deny advisories lint build deploy redrive bench bench-queue fuzz tools clean
 
 help: ## Lists the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 13
+	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "%-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Sends the sample events through the function into an embedded DynamoDB (EVENTS="create update")
 	@cargo build --quiet
@@ -27,17 +27,16 @@ invoke: $(BIN)/cargo-lambda ## Sends one event to `make watch` and shows the tab
 	@PATH="$(CURDIR)/$(BIN):$$PATH" cargo lambda invoke ably-chat-exporter --data-file events/$(or $(EVENT),create).json
 	@cargo run --quiet --example local -- show
 
-test: rabbitmq ## Runs all tests, under cargo-nextest where it is installed
+test: setup ## Runs all tests, under cargo-nextest where it is installed
 	@if cargo nextest --version >/dev/null 2>&1; \
 		then set -x; cargo nextest run --workspace --all-features; \
 		else set -x; cargo test --workspace --all-features --lib --bins --tests; fi
 
-rabbitmq: ## Installs RabbitMQ for the queue's tests, where it is missing and Debian's packages are at hand
-	@if [ -z "$$AMQP_URL" ] && [ ! -d /usr/lib/rabbitmq/lib ]; then \
-		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-			{ apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
-				--no-install-recommends rabbitmq-server; } >/dev/null; \
-		else echo 'install rabbitmq-server, or set AMQP_URL to a broker of yours' >&2; exit 1; fi; fi
+rabbitmq: setup
+	@echo '`make rabbitmq` is now called `make setup`' >&2
+
+setup: ## Installs what needs root: RabbitMQ for the queue's tests, where it is missing (or set AMQP_URL)
+	@scripts/setup.sh
 
 check: lint deny ## Formatting, lints, documentation, layers, licences, template
 	cargo fmt --all --check
@@ -79,7 +78,7 @@ bench: ## Measures the function beside a bare one (bench/floor), the decoder alo
 	taskset --cpu-list $$(nproc --all | awk '{ print $$1 > 1 ? "1-" $$1 - 1 : 0 }') \
 		cargo bench --package bench --bench backfill -- $(CURDIR)/target/release
 
-bench-queue: rabbitmq ## Measures the queue consumer beside a bare one, against a RabbitMQ
+bench-queue: setup ## Measures the queue consumer beside a bare one, against a RabbitMQ
 	cargo build --release --package ably-chat-exporter --features queue --bin ably-chat-queue
 	cargo build --release --package floor --features queue --bin floor-queue
 	taskset --cpu-list $$(nproc --all | awk '{ print $$1 > 1 ? "1-" $$1 - 1 : 0 }') \
