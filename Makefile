@@ -15,17 +15,18 @@ export SAM_CLI_TELEMETRY := 0
 help: ## Lists the targets
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "%-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: ## Sends the sample events through the function into an embedded DynamoDB (EVENTS="create update")
-	@cargo build --quiet
-	@cargo run --quiet --example local -- run $(EVENTS)
+run: ## Sends the samples through the function into an embedded DynamoDB (EVENTS="create update")
+	cargo build --package local
+	@cargo run --quiet --package local --bin local -- run $(EVENTS)
 
 watch: $(BIN)/cargo-lambda ## Runs the function under cargo lambda watch, against an embedded DynamoDB
-	@cargo build --quiet --example local
-	@PATH="$(CURDIR)/$(BIN):$$PATH" target/debug/examples/local watch cargo lambda watch
+	cargo build --package local
+	@PATH="$(CURDIR)/$(BIN):$$PATH" cargo run --quiet --package local --bin local -- \
+		watch cargo lambda watch --package local --bin exporter
 
 invoke: $(BIN)/cargo-lambda ## Sends one event to `make watch` and shows the table (EVENT=create)
-	@PATH="$(CURDIR)/$(BIN):$$PATH" cargo lambda invoke ably-chat-exporter --data-file events/$(or $(EVENT),create).json
-	@cargo run --quiet --example local -- show
+	@PATH="$(CURDIR)/$(BIN):$$PATH" cargo lambda invoke exporter --data-file events/$(or $(EVENT),create).json
+	@cargo run --quiet --package local --bin local -- show
 
 test: setup ## Runs all tests, under cargo-nextest where it is installed
 	@if cargo nextest --version >/dev/null 2>&1; \

@@ -14,8 +14,8 @@ use serde_json::Value;
 use testkit::template::Template;
 use testkit::{Answer, Engine, FunctionProcess, RuntimeApi, Services};
 
-/// Where `watch` leaves the engine's address for `show`.
-const ENDPOINT_FILE: &str = "target/local-endpoint";
+/// Where `watch` leaves the engine's address for `show`: beside this program.
+const ENDPOINT_FILE: &str = "local-endpoint";
 /// What the samples are encrypted, signed and sent with; the first is from Ably's test fixtures.
 const SAMPLE_SECRETS: [(&str, &str); 3] = [
     ("CIPHER_KEY", "WUP6u0K7MXI5Zeo0VppPwg=="),
@@ -49,9 +49,7 @@ async fn run(events: &[String]) -> Result<(), Box<dyn Error>> {
     let paths = event_files(events)?;
     let (engine, services) = (Engine::start().await, Services::start().await);
     let api = RuntimeApi::start().await;
-    let exe = std::env::current_exe()?;
-    let profile = exe.parent().and_then(Path::parent).ok_or("no target folder")?;
-    let binary = profile.join("ably-chat-exporter");
+    let binary = beside("exporter")?;
     let mut env = [environment(&engine), services.env()].concat();
     env.push(("FAILURE_QUEUE_URL".into(), services.queue_url()));
     let function = FunctionProcess::spawn(&binary, &api, &env);
@@ -77,7 +75,7 @@ async fn run(events: &[String]) -> Result<(), Box<dyn Error>> {
 async fn watch(command: &[String]) -> Result<(), Box<dyn Error>> {
     let (program, arguments) = command.split_first().ok_or("watch what?")?;
     let engine = Engine::start().await;
-    std::fs::write(ENDPOINT_FILE, &engine.endpoint)?;
+    std::fs::write(beside(ENDPOINT_FILE)?, &engine.endpoint)?;
     println!("DynamoDB at {}, table {:?}; ends with this program", engine.endpoint, Engine::TABLE);
     // Ctrl-C goes to the command too; what ends it ends this.
     tokio::spawn(async { while tokio::signal::ctrl_c().await.is_ok() {} });
@@ -87,16 +85,21 @@ async fn watch(command: &[String]) -> Result<(), Box<dyn Error>> {
         .status()
         .await
         .map_err(|error| format!("{program}: {error}"))?;
-    std::fs::remove_file(ENDPOINT_FILE)?;
+    std::fs::remove_file(beside(ENDPOINT_FILE)?)?;
     if status.success() { Ok(()) } else { Err(format!("{program}: {status}").into()) }
 }
 
 /// Shows the table of a running `watch`.
 async fn show_watched() -> Result<(), Box<dyn Error>> {
-    let endpoint = std::fs::read_to_string(ENDPOINT_FILE)
+    let endpoint = std::fs::read_to_string(beside(ENDPOINT_FILE)?)
         .map_err(|_| "nothing is running: start `make watch` in another terminal")?;
     let client = testkit::client(&endpoint);
     show::table(&client, &store(client.clone())).await
+}
+
+/// The path of a file in this program's folder.
+fn beside(name: &str) -> std::io::Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name(name))
 }
 
 fn store(client: aws_sdk_dynamodb::Client) -> Store {
@@ -119,7 +122,8 @@ fn environment(engine: &Engine) -> Vec<(String, String)> {
 /// The files to send: all of `events/`, Ably's payloads first and then the same as AWS services hand
 /// them over; or those named, with or without folder and ending.
 fn event_files(names: &[String]) -> Result<Vec<PathBuf>, Box<dyn Error>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("events");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no repository")?;
+    let folder = root.join("events");
     if names.is_empty() {
         let mut paths = Vec::new();
         for folder in [folder.join("deliveries"), folder] {
