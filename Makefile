@@ -10,12 +10,13 @@ CARGO_DENY := 0.20.2
 export AWS_DEFAULT_REGION ?= eu-west-1
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help run watch invoke test setup rabbitmq check deny advisories lint build deploy redrive bench bench-queue fuzz tools clean
+.PHONY: help run watch invoke test setup rabbitmq check deny advisories lint build deploy redrive \
+	bench bench-queue fuzz tools clean
 
 help: ## Lists the targets
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "%-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: ## Sends the samples through the function into an embedded DynamoDB (EVENTS="create update")
+run: ## Sends the samples through the function into an embedded DynamoDB (EVENTS="create update", ROWS=all)
 	cargo build --package local
 	@cargo run --quiet --package local --bin local -- run $(EVENTS)
 

@@ -1,18 +1,26 @@
 //! The function on this machine, against a DynamoDB engine in this process: what `make run`,
 //! `make watch` and `make invoke` start.
-#![expect(clippy::print_stdout, reason = "a program for the terminal")]
 
-mod show;
+mod chat;
+mod events;
+mod rows;
+mod screen;
 
+use std::collections::BTreeSet;
 use std::error::Error;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use ably_chat_exporter::chat::RoomName;
 use ably_chat_exporter::store::{Settings, Store};
-use serde_json::Value;
+use anstyle::Style;
+use aws_sdk_dynamodb::Client;
 use testkit::template::Template;
-use testkit::{Answer, Engine, FunctionProcess, RuntimeApi, Services};
+use testkit::{Engine, FunctionProcess, Item, RuntimeApi, Services};
+
+use crate::rows::Rows;
+use crate::screen::{NAME, entry, heading, styled};
 
 /// Where `watch` leaves the engine's address for `show`: beside this program.
 const ENDPOINT_FILE: &str = "local-endpoint";
@@ -21,6 +29,14 @@ const SAMPLE_SECRETS: [(&str, &str); 3] = [
     ("CIPHER_KEY", "WUP6u0K7MXI5Zeo0VppPwg=="),
     ("WEBHOOK_KEYS", "aB3dEf.a1B2c3:the-secret-of-the-samples"),
     ("WEBHOOK_TOKEN", "the-token-of-the-samples"),
+];
+/// What to do after `make run`.
+const NEXT: [(&str, &str); 5] = [
+    ("make run EVENTS=\"create update\"", "sends some of events/, or files of yours"),
+    ("VERSIONS=latest make run", "takes the function's settings from the environment"),
+    ("make watch, then make invoke", "keeps it running, and sends it one event at a time"),
+    ("make test", "runs all tests"),
+    ("make deploy", "puts it into your AWS account"),
 ];
 
 #[tokio::main]
@@ -44,16 +60,16 @@ async fn start() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Sends events through the built function, and shows what they left.
-async fn run(events: &[String]) -> Result<(), Box<dyn Error>> {
-    let paths = event_files(events)?;
+/// Sends events through the function, and shows what they left.
+async fn run(names: &[String]) -> Result<(), Box<dyn Error>> {
+    let paths = events::files(names)?;
     let (engine, services) = (Engine::start().await, Services::start().await);
     let api = RuntimeApi::start().await;
     let binary = beside("exporter")?;
     let mut env = [environment(&engine), services.env()].concat();
     env.push(("FAILURE_QUEUE_URL".into(), services.queue_url()));
     let function = FunctionProcess::spawn(&binary, &api, &env);
-    println!("Events, as the function answered them:");
+    let mut answers = Vec::new();
     for path in paths {
         let body = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         let answer = tokio::select! {
@@ -61,14 +77,18 @@ async fn run(events: &[String]) -> Result<(), Box<dyn Error>> {
             () = function.ended() => return Err(function.kill().await.into()),
         };
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        println!("  {name:<24} {}", describe(&answer));
+        answers.push((name.into_owned(), answer));
     }
-    println!("\nParked in the failure queue: {}", services.messages().len());
-    for message in services.messages() {
-        let parked: Value = serde_json::from_str(&message)?;
-        println!("  {}", parked["parked"]["reason"].as_str().unwrap_or_default());
+    let rows = testkit::rows(&engine.client()).await?;
+    show_rooms(&engine.client(), &rows).await?;
+    events::answers(&answers);
+    events::parked(&services.messages())?;
+    rows::rows(rows, shown());
+    heading("Next");
+    for (command, what) in NEXT {
+        entry(2, &styled(NAME, command), 32, what, Style::new());
     }
-    show::table(&engine.client(), &store(engine.client())).await
+    Ok(())
 }
 
 /// Starts an engine, and runs a command that finds it in its environment.
@@ -76,7 +96,8 @@ async fn watch(command: &[String]) -> Result<(), Box<dyn Error>> {
     let (program, arguments) = command.split_first().ok_or("watch what?")?;
     let engine = Engine::start().await;
     std::fs::write(beside(ENDPOINT_FILE)?, &engine.endpoint)?;
-    println!("DynamoDB at {}, table {:?}; ends with this program", engine.endpoint, Engine::TABLE);
+    let (at, table) = (&engine.endpoint, Engine::TABLE);
+    anstream::println!("DynamoDB at {at}, table {table:?}; ends with this program");
     // Ctrl-C goes to the command too; what ends it ends this.
     tokio::spawn(async { while tokio::signal::ctrl_c().await.is_ok() {} });
     let status = tokio::process::Command::new(program)
@@ -94,7 +115,22 @@ async fn show_watched() -> Result<(), Box<dyn Error>> {
     let endpoint = std::fs::read_to_string(beside(ENDPOINT_FILE)?)
         .map_err(|_| "nothing is running: start `make watch` in another terminal")?;
     let client = testkit::client(&endpoint);
-    show::table(&client, &store(client.clone())).await
+    let rows = testkit::rows(&client).await?;
+    show_rooms(&client, &rows).await?;
+    rows::rows(rows, shown());
+    Ok(())
+}
+
+/// Shows every room that rows are of.
+async fn show_rooms(client: &Client, rows: &[Item]) -> Result<(), Box<dyn Error>> {
+    let store = Store::new(client.clone(), Engine::TABLE, Settings::default());
+    let key = |row: &Item| ["pk", "sk"].map(|name| row[name].as_s().cloned().unwrap_or_default());
+    let of_rooms = rows.iter().map(key).filter(|[_, sk]| !sk.starts_with("room#"));
+    let rooms: BTreeSet<String> = of_rooms.map(|[pk, _]| pk).collect();
+    for name in rooms {
+        chat::room(&store, RoomName(name)).await?;
+    }
+    Ok(())
 }
 
 /// The path of a file in this program's folder.
@@ -102,8 +138,10 @@ fn beside(name: &str) -> std::io::Result<PathBuf> {
     Ok(std::env::current_exe()?.with_file_name(name))
 }
 
-fn store(client: aws_sdk_dynamodb::Client) -> Store {
-    Store::new(client, Engine::TABLE, Settings::default())
+/// `ROWS`: how many rows to show.
+fn shown() -> Rows {
+    #[expect(clippy::disallowed_methods, reason = "a setting of this program alone")]
+    if std::env::var("ROWS").is_ok_and(|rows| rows == "all") { Rows::All } else { Rows::Few }
 }
 
 /// The engine's environment, the samples' secrets, and whatever setting is set where this is run.
@@ -117,59 +155,4 @@ fn environment(engine: &Engine) -> Vec<(String, String)> {
         }
     }
     env
-}
-
-/// The files to send: all of `events/`, Ably's payloads first and then the same as AWS services hand
-/// them over; or those named, with or without folder and ending.
-fn event_files(names: &[String]) -> Result<Vec<PathBuf>, Box<dyn Error>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no repository")?;
-    let folder = root.join("events");
-    if names.is_empty() {
-        let mut paths = Vec::new();
-        for folder in [folder.join("deliveries"), folder] {
-            for entry in std::fs::read_dir(folder)? {
-                paths.push(entry?.path());
-            }
-        }
-        paths.retain(|path| path.extension().is_some_and(|ending| ending == "json"));
-        paths.sort_by_key(|path| (path.components().count(), path.clone()));
-        return Ok(paths);
-    }
-    let path = |name: &String| {
-        let sample = folder.join(name).with_extension("json");
-        if sample.exists() { sample } else { PathBuf::from(name) }
-    };
-    Ok(names.iter().map(path).collect())
-}
-
-fn describe(answer: &Answer) -> String {
-    match answer {
-        Answer::Error(error) => format!(
-            "{}: {}",
-            error["errorType"].as_str().unwrap_or("error"),
-            error["errorMessage"].as_str().unwrap_or_default()
-        ),
-        Answer::Response(answer) => match (&answer["batchItemFailures"], &answer["body"]) {
-            (Value::Array(failures), _) if failures.is_empty() => "all acknowledged".into(),
-            (Value::Array(failures), _) => {
-                let ids = failures.iter().filter_map(|one| one["itemIdentifier"].as_str());
-                format!("to come again: {}", ids.collect::<Vec<_>>().join(", "))
-            }
-            (_, Value::String(body)) => {
-                let report = serde_json::from_str(body).unwrap_or_default();
-                format!("{} {}", answer["statusCode"], counts(&report))
-            }
-            _ => counts(answer),
-        },
-    }
-}
-
-fn counts(report: &Value) -> String {
-    let counts = ["stored", "superseded"].map(|name| (name.to_owned(), &report[name]));
-    let skips = report["skipped"].as_object().into_iter().flatten();
-    let skips = skips.map(|(reason, count)| (format!("skipped ({reason})"), count));
-    let counts = counts.into_iter().chain(skips);
-    let counts = counts.filter(|(_, count)| count.as_u64().is_some_and(|count| count > 0));
-    let words: Vec<_> = counts.map(|(name, n): (String, &Value)| format!("{name} {n}")).collect();
-    words.join(", ")
 }
