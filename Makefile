@@ -6,6 +6,8 @@ CARGO_LAMBDA := 1.9.2
 SAM_CLI := 1.170.0
 CARGO_FUZZ := 0.13.2
 CARGO_DENY := 0.20.2
+# What measures has no tests.
+TESTED := --workspace --exclude bench --exclude floor
 # sam wants a region even where it asks nothing of AWS.
 export AWS_DEFAULT_REGION ?= eu-west-1
 export SAM_CLI_TELEMETRY := 0
@@ -31,8 +33,8 @@ invoke: $(BIN)/cargo-lambda ## Sends one event to `make watch` and shows the tab
 
 test: setup ## Runs all tests, under cargo-nextest where it is installed
 	@if cargo nextest --version >/dev/null 2>&1; \
-		then set -x; cargo nextest run --workspace --all-features; \
-		else set -x; cargo test --workspace --all-features --lib --bins --tests; fi
+		then set -x; cargo nextest run $(TESTED) --all-features; \
+		else set -x; cargo test $(TESTED) --all-features --lib --bins --tests; fi
 
 rabbitmq: setup
 	@echo '`make rabbitmq` is now called `make setup`' >&2
