@@ -9,7 +9,7 @@ use testkit::Answer;
 
 use crate::screen::{NAME, heading, paragraph, printable};
 
-/// The files to send: all of `events/`, Ably's payloads first and then the same as AWS services hand
+/// The files to send: all of `events/`, Ably's payloads first and then the same as AWS hands
 /// them over; or those named, with or without folder and ending.
 pub(crate) fn files(names: &[String]) -> Result<Vec<PathBuf>, Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no repository")?;

@@ -57,9 +57,7 @@ pub(crate) fn columns_behind(margin: usize) -> usize {
 
 /// Text without what would steer the terminal: control characters and changes of direction.
 pub(crate) fn printable(text: &str) -> String {
-    let steers = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
+    let turns = ['\u{200e}'..='\u{200f}', '\u{202a}'..='\u{202e}', '\u{2066}'..='\u{2069}'];
+    let steers = |c: char| c.is_control() || turns.iter().any(|range| range.contains(&c));
     text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
 }
