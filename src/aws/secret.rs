@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_config::SdkConfig;
+#[cfg(feature = "secrets")]
 use aws_config::timeout::TimeoutConfig;
 use tokio::time::Instant;
 
+#[cfg(feature = "secrets")]
 use crate::aws;
 use crate::mistake::Mistake;
 
@@ -24,6 +26,10 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(30);
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// The same where there is a known secret to go on with.
 const TIMEOUT_WHILE_KNOWN: Duration = Duration::from_secs(1);
+
+#[cfg(not(feature = "secrets"))]
+const NOT_BUILT_IN: &str =
+    "an ARN, which this program cannot read: it is built without the feature `secrets`";
 
 /// Where a secret comes from.
 #[derive(Clone, PartialEq, Eq)]
@@ -46,6 +52,9 @@ impl SecretSource {
         if parts.next() != Some("arn") {
             return Ok(Self::Text(text.into()));
         }
+        #[cfg(not(feature = "secrets"))]
+        return Err(NOT_BUILT_IN.into());
+        #[cfg(feature = "secrets")]
         match parts.nth(1) {
             Some("ssm") => Ok(Self::Parameter(text.into())),
             Some("secretsmanager") => Ok(Self::Secret(text.into())),
@@ -72,6 +81,7 @@ impl SecretSource {
         }
     }
 
+    #[cfg(feature = "secrets")]
     async fn ask(&self, config: &SdkConfig, attempt: Duration) -> Result<Option<String>, String> {
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(attempt).build();
         match self {
@@ -90,6 +100,15 @@ impl SecretSource {
                 let found = client.get_secret_value().secret_id(arn).send().await;
                 Ok(found.map_err(|error| aws::describe(&error))?.secret_string)
             }
+        }
+    }
+
+    #[cfg(not(feature = "secrets"))]
+    #[expect(clippy::unused_async, reason = "stands in for the one that asks")]
+    async fn ask(&self, _config: &SdkConfig, _attempt: Duration) -> Result<Option<String>, String> {
+        match self {
+            Self::Text(text) => Ok(Some(text.clone())),
+            Self::Parameter(_) | Self::Secret(_) => Err(NOT_BUILT_IN.into()),
         }
     }
 }

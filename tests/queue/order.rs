@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ably_chat_exporter::config::QueueConfig;
-use ably_chat_exporter::ingest::Sink;
+use ably_chat_exporter::ingest::Ingest;
 use ably_chat_exporter::queue::{Consumer, Options, Status, serve};
 use testkit::{Broker, Engine, Fault, FaultProxy, Services};
 use tokio_util::sync::CancellationToken;
