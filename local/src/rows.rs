@@ -131,7 +131,7 @@ fn plain(value: &AttributeValue) -> Value {
     match value {
         AttributeValue::S(text) => json!(text),
         AttributeValue::N(number) => match serde_json::from_str::<Value>(number) {
-            Ok(value) if value.to_string() == *number => value,
+            Ok(value) if value.to_string().as_str() == number => value,
             // It has more digits than JSON's numbers do here.
             _ => json!(number),
         },

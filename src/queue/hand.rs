@@ -120,7 +120,13 @@ mod tests {
     use super::*;
 
     fn taken(bytes: usize) -> Result<Taken, Ended> {
-        let message = Message::mock(1, "".into(), "".into(), false, vec![0; bytes - OVERHEAD]);
+        let message = lapin::message::Delivery::mock(
+            1,
+            "".into(),
+            "".into(),
+            false,
+            vec![0; bytes - OVERHEAD],
+        );
         Ok(Taken { queue: 0, message })
     }
 

@@ -2,7 +2,7 @@
 //! Ably has, the receipt holds, and there is nothing more to mend.
 
 use ably_chat_exporter::backfill::{
-    Backfill, Finding, Repair, Report, Stop, Tally, Verified, Window, receipts, verify,
+    Backfill, Finding, Observer, Repair, Stop, Tally, Verified, Window, receipts, verify,
 };
 use ably_chat_exporter::chat::{RoomName, Serial};
 use ably_chat_exporter::rest::{AblyRest, ApiKey};
@@ -19,7 +19,7 @@ const WINDOW: Window = Window { from: 0, until: EPOCH + 1_000_000 };
 
 struct Silent;
 
-impl Report for Silent {
+impl Observer for Silent {
     fn finding(&self, _: &RoomName, _: &Finding) {}
 
     fn failed(&self, _: &RoomName, _: Option<&Serial>, reason: &str) {
@@ -91,7 +91,7 @@ fn case() -> impl Strategy<Value = Case> {
 fn backfill(engine: &Engine, ably: &Ably, settings: Settings, repair: Repair) -> Backfill {
     let key = ApiKey::parse(Ably::KEY).expect("a key");
     let rest = AblyRest::new(&key, Some(&ably.endpoint), None).expect("a client");
-    let mut backfill = Backfill::new(rest, ingest(engine, settings), Stop::new(None));
+    let mut backfill = Backfill::new(rest, ingest(engine, settings).store, Stop::new(None));
     (backfill.repair, backfill.is_executed) = (repair, true);
     backfill
 }

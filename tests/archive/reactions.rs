@@ -29,7 +29,7 @@ async fn reactions_are_compared_and_mended() {
     let record =
         ably_chat_exporter::ingest::Record { id: "new", body: body.as_bytes(), received_at: now() };
     let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
-    ingest.ingest(&[record], deadline).await;
+    ingest.store_records(&[record], deadline).await;
     let repaired = run(&["reconcile", "--room", "r", "--repair"], &engine, &ably).await;
     assert_eq!((repaired.status, &repaired.summary()["reactions"]), (0, &json!(2)));
     let expected = [0, 2, 3].into_iter().zip(&all);
@@ -67,7 +67,7 @@ async fn regression_reactions_do_not_freeze_after_a_repair() {
             received_at: now(),
         };
         let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
-        assert_eq!(ingest.ingest(&[record], deadline).await[0].stored, 1);
+        assert_eq!(ingest.store_records(&[record], deadline).await[0].stored, 1);
         assert_eq!(total().await, Some(3));
         delete(&engine, &rows_of(&engine, "reactions#").await[0]).await;
     }

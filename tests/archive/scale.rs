@@ -53,7 +53,7 @@ async fn deliver(ingest: Sink, bodies: Vec<Value>) {
         let bodies: Vec<Vec<u8>> = bodies.iter().map(|it| it.to_string().into_bytes()).collect();
         let record = |body| Record { id: "live", body, received_at: EPOCH };
         let records: Vec<_> = bodies.iter().map(|body| record(body.as_slice())).collect();
-        let reports = ingest.ingest(&records, deadline).await;
+        let reports = ingest.store_records(&records, deadline).await;
         assert!(reports.iter().all(|report| report.failed.is_empty()));
     }
 }

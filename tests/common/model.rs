@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use ably_chat_exporter::chat::{Action, Serial};
-use ably_chat_exporter::store::Versions;
+use ably_chat_exporter::store::KeepVersions;
 
 use super::{Op, OpKind};
 
@@ -64,7 +64,7 @@ impl Model {
     }
 
     /// The serials of a message's versions, oldest first; those a reader can see in this mode.
-    pub fn versions(&self, room: usize, serial: &Serial, mode: Versions) -> Vec<Serial> {
+    pub fn versions(&self, room: usize, serial: &Serial, mode: KeepVersions) -> Vec<Serial> {
         let versions = &self.versions[&(room, serial.clone())];
         match mode {
             KeepVersions::Latest => versions.keys().next_back().into_iter().cloned().collect(),
@@ -73,7 +73,7 @@ impl Model {
     }
 
     /// How many rows of each kind there must be: messages, versions, reactions.
-    pub fn rows(&self, mode: Versions) -> [usize; 3] {
+    pub fn rows(&self, mode: KeepVersions) -> [usize; 3] {
         let versions = self.versions.values().map(BTreeMap::len).sum();
         let latest = self.versions.len();
         match mode {

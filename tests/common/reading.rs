@@ -2,7 +2,7 @@
 
 use ably_chat_exporter::chat::{RoomName, Serial};
 use ably_chat_exporter::store::{
-    Direction, Page, PageRequest, Start, Store, StoredMessage, Versions,
+    Direction, KeepVersions, Page, PageRequest, Start, Store, StoredMessage,
 };
 use testkit::Engine;
 
@@ -30,7 +30,7 @@ pub async fn whole_room(
 }
 
 /// Compares what readers see with the model: every room both ways, every message, every version.
-pub async fn check(store: &Store, model: &Model, mode: Versions) {
+pub async fn check(store: &Store, model: &Model, mode: KeepVersions) {
     for (room, name) in ROOMS.iter().enumerate() {
         let expected = model.room(room);
         let mut newest_first = expected.clone();

@@ -163,12 +163,12 @@ async fn regression_no_request_is_built_after_the_deadline() {
         Delivery { id: "d".into(), received_at: EPOCH, ops: (0..500).map(create).collect() };
     let body = delivery.body();
     let record = Record { id: "d", body: &body, received_at: EPOCH };
-    let reports = ingest.ingest(&[record], Instant::now() + Duration::from_secs(1)).await;
+    let reports = ingest.store_records(&[record], Instant::now() + Duration::from_secs(1)).await;
     assert!((1..100).contains(&begun.0.load(Ordering::SeqCst)), "{begun:?}");
     assert_eq!(reports[0].failed.len(), 500);
     assert_eq!(reports[0].error_type(), Some(ErrorType::Retryable));
 
-    let reports = ingest.ingest(&[record], Instant::now()).await;
+    let reports = ingest.store_records(&[record], Instant::now()).await;
     assert_eq!(reports[0].error_type(), Some(ErrorType::Retryable));
     assert!(reports[0].failed[0].reason.contains("before the invocation's deadline"));
 }

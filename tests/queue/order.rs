@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ably_chat_exporter::config::QueueConfig;
-use ably_chat_exporter::ingest::Ingest;
 use ably_chat_exporter::queue::{Consumer, Options, Status, serve};
+use ably_chat_exporter::setup;
 use testkit::{Broker, Engine, Fault, FaultProxy, Services};
 use tokio_util::sync::CancellationToken;
 
@@ -67,10 +67,10 @@ async fn what_a_long_outage_keeps_out_goes_back_in_its_order() {
         prefetch: config.prefetch,
         patience: Duration::from_secs(1),
     };
-    let intake = Intake::new(config.config, &sdk);
+    let ingest = setup::ingest(config.config, &sdk).await.expect("it starts");
     let status = Status::new();
     let address = serve(config.http_address, &status).await.expect("a free port").to_string();
-    let consumer = Consumer::new(intake, options, status);
+    let consumer = Consumer::new(ingest, options, status);
     let stop = CancellationToken::new();
     let stopped = async {
         let requeued = "ably_chat_queue_requeued_total";

@@ -28,7 +28,7 @@ fn settings() -> impl Strategy<Value = Settings> {
 }
 
 /// What the model takes in: with `REACTIONS=none`, no summary ever arrives.
-fn heard(op: &Op, reactions: Reactions) -> Option<Op> {
+fn heard(op: &Op, reactions: KeepReactions) -> Option<Op> {
     match (&op.kind, reactions) {
         (OpKind::Summary(_), KeepReactions::None) => None,
         (OpKind::Version(action, _), KeepReactions::None) => {
@@ -64,7 +64,9 @@ async fn arrive_and_compare(deliveries: &[Delivery], settings: Settings, records
         });
         let records: Vec<_> = records.collect();
         let deadline = Instant::now() + Duration::from_secs(30);
-        for (report, delivery) in ingest.ingest(&records, deadline).await.iter().zip(invocation) {
+        for (report, delivery) in
+            ingest.store_records(&records, deadline).await.iter().zip(invocation)
+        {
             assert_eq!(report.failed, []);
             let skipped: u64 = report.skipped.values().sum();
             assert_eq!(report.received, delivery.ops.len() as u64);

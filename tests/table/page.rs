@@ -12,7 +12,7 @@ fn version(message: u32, version: u32) -> Op {
     Op { room: 0, message, version, kind: OpKind::Version(action, None) }
 }
 
-async fn store_ops(engine: &Engine, versions: Versions, ops: Vec<Op>) -> Store {
+async fn store_ops(engine: &Engine, versions: KeepVersions, ops: Vec<Op>) -> Store {
     let settings = Settings { versions, ..Settings::default() };
     let ingest = common::ingest(engine, settings);
     let delivery = Delivery { id: "d".into(), received_at: common::EPOCH, ops };

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ably_chat_exporter::chat::RoomName;
-use ably_chat_exporter::ingest::RoomIndex;
 use ably_chat_exporter::ingest::{Record, Report, Sink};
 use ably_chat_exporter::store::Direction;
+use ably_chat_exporter::store::RoomIndex;
 use testkit::{Engine, Fault, FaultProxy, Item};
 use tokio::time::Instant;
 
@@ -26,7 +26,7 @@ fn noting(engine: &Engine) -> Sink {
 async fn arrive(ingest: &Sink, room: &str, message: u32, received_at: i64) -> Report {
     let body = Message::new(message, 0, false, 0).delivered(room, 0).to_string();
     let record = Record { id: "d", body: body.as_bytes(), received_at };
-    ingest.ingest(&[record], Instant::now() + Duration::from_secs(30)).await.remove(0)
+    ingest.store_records(&[record], Instant::now() + Duration::from_secs(30)).await.remove(0)
 }
 
 async fn index(engine: &Engine) -> Vec<Item> {
@@ -84,7 +84,7 @@ async fn no_room_name_can_disturb_the_index() {
 #[tokio::test]
 async fn what_is_not_stored_is_not_noted() {
     let engine = Engine::start().await;
-    let filter = regex_lite::Regex::new("^kept").expect("a pattern");
+    let filter = ably_chat_exporter::ingest::RoomFilter::parse("^kept").expect("a pattern");
     let ingest = Sink { room_filter: Some(filter), ..noting(&engine) };
     arrive(&ingest, "left out", 1, EPOCH).await;
     arrive(&ingest, "kept", 1, EPOCH).await;
