@@ -29,7 +29,7 @@ fn batch_of_100() -> Vec<u8> {
 
 fn decode_and_plan(store: &Store, body: &[u8]) -> usize {
     let entries = Decoder::default().decode(body).expect("a sample is readable");
-    let observation = Observation { delivery: Some("bench"), received_at: 0 };
+    let observation = Observation { delivery: Some("bench"), received_at: 0, is_redelivery: false };
     let puts = entries.into_iter().map(|entry| match entry.verdict {
         Verdict::Event(event) => store.plan(&event, observation).map_or(0, |puts| puts.len()),
         Verdict::Skip(_) | Verdict::Fail(_) => 0,

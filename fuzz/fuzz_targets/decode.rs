@@ -29,7 +29,7 @@ static STORE: LazyLock<Store> = LazyLock::new(|| {
 });
 
 fuzz_target!(|body: &[u8]| {
-    let observation = Observation { delivery: Some("d"), received_at: i64::MAX };
+    let observation = Observation { delivery: Some("d"), received_at: i64::MAX, is_redelivery: false };
     for entry in DECODER.decode(body).into_iter().flatten() {
         if let Verdict::Event(event) = entry.verdict
             && let Ok(puts) = STORE.plan(&event, observation)

@@ -151,7 +151,7 @@ impl Walk<'_> {
                 }
             };
             for item in items {
-                let observation = Observation { delivery: None, received_at: now() };
+                let observation = Observation::of_read(now());
                 let read = ably::annotation(&item, room, &message.serial)
                     .map_err(|error| format!("among its annotations, {error}"));
                 let planned = read.and_then(|annotation| {

@@ -165,7 +165,7 @@ impl AtAbly<'_> {
             let members = if is_altered.version { of_version } else { of_latest };
             compared.findings.push(Finding::of(version, Gap::Different, members));
         }
-        let observation = Observation { delivery: None, received_at: self.asked_at };
+        let observation = Observation::of_read(self.asked_at);
         if repair == Repair::All && is_altered != store::Rows::default() {
             let puts = store.plan_replacement(&record, is_altered, observation)?;
             compared.write(puts.into_iter());
@@ -247,7 +247,7 @@ impl AtAbly<'_> {
             summary: Summary { reactions: found.clone(), annotations },
             is_unreadable: false,
         });
-        let observation = Observation { delivery: None, received_at: as_of };
+        let observation = Observation::of_read(as_of);
         compared.write(store.plan(&event, observation)?.into_iter());
         Ok(())
     }

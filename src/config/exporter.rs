@@ -12,7 +12,8 @@ use crate::store::Settings;
 pub struct Config {
     /// `TABLE_NAME`: the DynamoDB table.
     pub table_name: String,
-    /// `VERSIONS`, `REACTIONS`, `REACTION_CLIENTS`, `RETENTION_DAYS`: what is stored.
+    /// `VERSIONS`, `REACTIONS`, `REACTION_CLIENTS`, `RETENTION_DAYS`: what is stored;
+    /// `BULK_INSERTS`: how.
     pub settings: Settings,
     /// `ROOM_FILTER`: store only rooms whose name this matches somewhere.
     pub room_filter: Option<RoomFilter>,
@@ -78,6 +79,7 @@ impl Config {
                 reactions: reader.choice("REACTIONS"),
                 reaction_clients: reader.choice("REACTION_CLIENTS"),
                 retention_days: reader.parsed("RETENTION_DAYS", retention_days),
+                bulk_inserts: reader.choice("BULK_INSERTS"),
             },
             room_filter: reader.parsed("ROOM_FILTER", |text| {
                 RoomFilter::parse(text)
@@ -148,6 +150,7 @@ mod tests {
             ("RETENTION_DAYS", "0"),
             ("ROOM_FILTER", "("),
             ("ROOM_INDEX", "no"),
+            ("BULK_INSERTS", "yes"),
             ("CIPHER_KEY", "c2hvcnQ="),
             ("WEBHOOK_KEYS", "app.key"),
             ("WEBHOOK_TOKEN", "arn:aws:s3:::bucket"),
@@ -162,6 +165,7 @@ mod tests {
             "RETENTION_DAYS: expected a whole number of days from 1 to 36500",
             "ROOM_FILTER: not a regular expression",
             "ROOM_INDEX: expected one of on, off",
+            "BULK_INSERTS: expected one of on, off",
             "CIPHER_KEY: 5 bytes once decoded",
             "WEBHOOK_KEYS: expected Ably API keys, APPID.KEYID:SECRET",
             "WEBHOOK_TOKEN: an ARN, but neither of an SSM parameter nor",
@@ -169,7 +173,7 @@ mod tests {
         ] {
             assert!(mistakes.iter().any(|m| m.starts_with(name)), "{name} in {mistakes:?}");
         }
-        assert_eq!(mistakes.len(), 11);
+        assert_eq!(mistakes.len(), 12);
     }
 
     #[test]

@@ -22,6 +22,7 @@ fn read<'a>(event: &Incoming<'a>, arrival: &Arrival<'_>) -> Result<Taken<'a>, Un
         source_arn: None,
         id: arrival.request_id.into(),
         received_at: arrival.received_at,
+        is_redelivery: false,
         body: Ok(Cow::Borrowed(event.raw.as_bytes())),
         raw: event.raw,
         on_permanent_failure: OnPermanentFailure::HandBack,

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::exporter::event::Incoming;
 use crate::exporter::source::{Arrival, Source, Taken};
-use crate::exporter::whole_batch::Batch;
+use crate::exporter::whole_batch::{Batch, Content};
 use crate::ingest::delivery::{self, Unreadable};
 
 pub(super) const SOURCE: Source = Source {
@@ -41,7 +41,8 @@ fn read<'a>(event: &Incoming<'a>, arrival: &Arrival<'_>) -> Result<Taken<'a>, Un
         for raw in records {
             batch.add(raw, "value", |raw| {
                 let KafkaRecord { offset, value } = delivery::read(raw)?;
-                Ok((offset.map(|offset| format!("{partition}@{offset}")), value))
+                let id = offset.map(|offset| format!("{partition}@{offset}"));
+                Ok(Content { id, data: value, is_redelivery: false })
             });
         }
     }

@@ -32,6 +32,7 @@ pub(super) fn read<'a>(raw: &'a RawValue, arrival: &Arrival<'_>) -> Result<Recor
         id: delivery::id(identifier.clone(), raw.get().as_bytes()),
         // Not the stream's time, which is approximate: records of one key come in their order.
         received_at: arrival.received_at,
+        is_redelivery: false,
         body: delivery::from_base64(kinesis.data.as_deref(), "kinesis.data"),
         raw: raw.get(),
         on_permanent_failure: OnPermanentFailure::Park,

@@ -133,6 +133,7 @@ impl Function {
             source_arn: None,
             id: request_id.clone(),
             received_at: call.received_at,
+            is_redelivery: false,
             body: Err(reason.clone()),
             raw: "",
             on_permanent_failure: OnPermanentFailure::HandBack,

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::exporter::event::Incoming;
 use crate::exporter::source::{Arrival, Source, Taken};
-use crate::exporter::whole_batch::Batch;
+use crate::exporter::whole_batch::{Batch, Content};
 use crate::ingest::delivery::{self, Unreadable};
 
 pub(super) const SOURCE: Source =
@@ -27,6 +28,9 @@ struct RabbitMqEvent<'a> {
 struct RabbitMqMessage {
     #[serde(default)]
     basic_properties: BasicProperties,
+    /// A hint: no form of it keeps a message out.
+    #[serde(default)]
+    redelivered: Value,
     data: Option<String>,
 }
 
@@ -43,8 +47,9 @@ fn read<'a>(event: &Incoming<'a>, arrival: &Arrival<'_>) -> Result<Taken<'a>, Un
     let mut batch = Batch::new(SOURCE.name, event.event_source_arn, arrival.received_at);
     for raw in event.rmq_messages_by_queue.into_values().flatten() {
         batch.add(raw, "data", |raw| {
-            let RabbitMqMessage { basic_properties, data } = delivery::read(raw)?;
-            Ok((basic_properties.message_id, data))
+            let RabbitMqMessage { basic_properties, redelivered, data } = delivery::read(raw)?;
+            let (id, is_redelivery) = (basic_properties.message_id, redelivered == true);
+            Ok(Content { id, data, is_redelivery })
         });
     }
     batch.finish()

@@ -71,6 +71,7 @@ fn record<'a>(raw: &'a RawValue, arrival: &Arrival<'_>) -> Record<'a> {
             source_arn: None,
             id: delivery::id(None, raw.get().as_bytes()),
             received_at: arrival.received_at,
+            is_redelivery: false,
             body: Err(reason),
             raw: raw.get(),
             on_permanent_failure: OnPermanentFailure::Park,

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::exporter::record::Record;
@@ -27,6 +28,9 @@ struct SqsRecord<'a> {
 struct Attributes {
     /// In ms since the epoch.
     sent_timestamp: Option<String>,
+    /// A hint: no form of it keeps a message out.
+    #[serde(default)]
+    approximate_receive_count: Value,
     message_group_id: Option<String>,
 }
 
@@ -35,7 +39,8 @@ pub(super) fn read<'a>(raw: &'a RawValue, arrival: &Arrival<'_>) -> Result<Recor
     let record: SqsRecord<'_> = delivery::read(raw)?;
     let identifier = record.message_id.filter(|id| !id.is_empty());
     let queue = record.arn.as_deref().and_then(|arn| arn.rsplit(':').next()).unwrap_or_default();
-    let Attributes { sent_timestamp, message_group_id } = record.attributes;
+    let Attributes { sent_timestamp, approximate_receive_count, message_group_id } =
+        record.attributes;
     // A standard queue may have groups too, and keeps no order in them.
     let order = match message_group_id {
         Some(group) if queue.ends_with(".fifo") => Order::Group(format!("{queue}/{group}")),
@@ -56,6 +61,7 @@ pub(super) fn read<'a>(raw: &'a RawValue, arrival: &Arrival<'_>) -> Result<Recor
         id: delivery::id(identifier.clone(), raw.get().as_bytes()),
         source_arn: record.arn,
         received_at: sent_at.unwrap_or(arrival.received_at),
+        is_redelivery: approximate_receive_count.as_str().is_some_and(|count| count != "1"),
         body: body.map(|text| Cow::Owned(text.into_bytes())),
         raw: raw.get(),
         on_permanent_failure: match is_replay {

@@ -57,6 +57,7 @@ fn read<'a>(event: &Incoming<'a>, arrival: &Arrival<'_>) -> Result<Taken<'a>, Un
         source_arn: None,
         id: delivery::id_of_arrival(id, content, received_at, 0),
         received_at,
+        is_redelivery: false,
         body,
         raw: "",
         on_permanent_failure: OnPermanentFailure::ParkUnlessWrongRule,

@@ -10,8 +10,16 @@ use crate::ingest::delivery::{self, Delivery, OnPermanentFailure, Order, Unreada
 use crate::ingest::outcome::Outcome;
 use crate::lambda::BatchItemFailures;
 
-/// What one record holds: its id in its source, and base64.
-type Content = (Option<String>, Option<String>);
+/// What one record holds.
+#[derive(Default)]
+pub(super) struct Content {
+    /// Its id in its source.
+    pub(super) id: Option<String>,
+    /// Base64.
+    pub(super) data: Option<String>,
+    /// Whether its source says that it was handed over before.
+    pub(super) is_redelivery: bool,
+}
 
 /// The records of an event.
 pub(super) struct Batch<'a> {
@@ -37,10 +45,12 @@ impl<'a> Batch<'a> {
         member: &str,
         content: impl FnOnce(&'a RawValue) -> Result<Content, Unreadable>,
     ) {
-        let (id, body) = match content(raw) {
-            Ok((id, data)) => (id, delivery::from_base64(data.as_deref(), member)),
-            Err(reason) => (None, Err(reason)),
+        let read = content(raw);
+        let (Content { id, data, is_redelivery }, unreadable) = match read {
+            Ok(content) => (content, None),
+            Err(reason) => (Content::default(), Some(reason)),
         };
+        let body = unreadable.map_or_else(|| delivery::from_base64(data.as_deref(), member), Err);
         let bytes = body.as_deref().unwrap_or(raw.get().as_bytes());
         let place = self.deliveries.len() as u64;
         self.deliveries.push(Delivery {
@@ -48,6 +58,7 @@ impl<'a> Batch<'a> {
             source_arn: self.arn.clone(),
             id: delivery::id_of_arrival(id, bytes, self.received_at, place),
             received_at: self.received_at,
+            is_redelivery,
             raw: raw.get(),
             on_permanent_failure: OnPermanentFailure::Park,
             order: Order::Batch,

@@ -23,6 +23,8 @@ pub(crate) struct Delivery<'a> {
     pub(crate) id: String,
     /// When it arrived, in ms since the epoch.
     pub(crate) received_at: i64,
+    /// Whether its source says that it was handed over before, so that it may be stored already.
+    pub(crate) is_redelivery: bool,
     /// The payload; or why the record holds none.
     pub(crate) body: Result<Cow<'a, [u8]>, Unreadable>,
     /// The record as the event source wrote it, to be parked if it holds no payload.

@@ -34,7 +34,8 @@ impl Ingest {
     async fn store(&self, attempt: Attempt<'_>, deliveries: &[&Delivery<'_>]) -> Vec<Report> {
         let readable = deliveries.iter().filter_map(|delivery| {
             let body = delivery.body.as_deref().ok()?;
-            Some(Record { id: &delivery.id, body, received_at: delivery.received_at })
+            let Delivery { id, received_at, is_redelivery, .. } = *delivery;
+            Some(Record { id, body, received_at: *received_at, is_redelivery: *is_redelivery })
         });
         let records: Vec<_> = readable.collect();
         let mut stored = self.sink.store_records(&records, attempt.deadline).await.into_iter();

@@ -37,6 +37,7 @@ impl Delivery<'_> {
         self.body = body.map(|body| Cow::Owned(body.into_owned()));
         self.id = id;
         self.received_at = received_at;
+        self.is_redelivery = true;
         true
     }
 }

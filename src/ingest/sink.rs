@@ -22,6 +22,8 @@ pub struct Record<'a> {
     pub body: &'a [u8],
     /// When it arrived, in ms since the epoch.
     pub received_at: i64,
+    /// Whether it was handed over before.
+    pub is_redelivery: bool,
 }
 
 /// Stores records: decodes bodies and writes rows.
@@ -160,8 +162,8 @@ impl<'a> Run<'a> {
             (None, Some(item)) => format!("{}.{item}.{}", record.id, entry.index),
             (None, None) => format!("{}.{}", record.id, entry.index),
         };
-        let observation =
-            Observation { delivery: Some(&delivery), received_at: record.received_at };
+        let Record { received_at, is_redelivery, .. } = record;
+        let observation = Observation { delivery: Some(&delivery), received_at, is_redelivery };
         self.report().received += 1;
         let number = self.reports.len() - 1;
         if let Some((pending, puts)) = self.sink.plan(entry, observation, self.report()) {

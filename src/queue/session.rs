@@ -228,6 +228,7 @@ impl<'a> Session<'a> {
             id: delivery::id_of_arrival(id, &message.data, received_at, message.delivery_tag),
             // The order of the queue, which one consumer keeps.
             received_at,
+            is_redelivery: message.redelivered,
             body: Ok(Cow::Borrowed(&message.data)),
             raw: "",
             on_permanent_failure: OnPermanentFailure::Park,

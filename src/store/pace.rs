@@ -132,6 +132,24 @@ impl Pace {
         }
     }
 
+    /// Whether the table takes whatever comes.
+    pub(super) fn is_free(&self) -> bool {
+        self.lock().interval.is_zero()
+    }
+
+    /// What comes of one attempt, or `None` if it takes too long, or `deadline` or the end has come.
+    pub(super) async fn attempt<T>(
+        &self,
+        deadline: Instant,
+        attempt: impl Future<Output = T>,
+    ) -> Option<T> {
+        tokio::select! {
+            biased;
+            done = timeout(ATTEMPT, attempt) => done.ok(),
+            () = self.end(deadline) => None,
+        }
+    }
+
     /// Waits for the time to begin a write; that time.
     async fn turn(&self) -> Instant {
         if self.lock().interval.is_zero() {
@@ -146,7 +164,8 @@ impl Pace {
         now
     }
 
-    fn failed(&self, begun: Instant, error: &StoreError) {
+    /// A write failed transiently.
+    pub(super) fn failed(&self, begun: Instant, error: &StoreError) {
         let mut state = self.lock();
         let reason = error.to_string();
         match &mut state.health.failing {
@@ -162,7 +181,7 @@ impl Pace {
     }
 
     /// The table has answered; by taking the row, or by refusing it permanently.
-    fn answered(&self, begun: Instant, is_written: bool) {
+    pub(super) fn answered(&self, begun: Instant, is_written: bool) {
         let mut state = self.lock();
         if is_written {
             state.health = Health { last_written: Some(now()), failing: None };

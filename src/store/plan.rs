@@ -28,6 +28,17 @@ pub struct Observation<'a> {
     pub delivery: Option<&'a str>,
     /// When it arrived: ms since the epoch.
     pub received_at: i64,
+    /// Whether it was handed over before, so that its rows may be there already.
+    pub is_redelivery: bool,
+}
+
+impl Observation<'_> {
+    /// It was asked for, and is as of `received_at` (ms since the epoch). Who asks has compared it
+    /// with the table.
+    #[must_use]
+    pub fn of_read(received_at: i64) -> Self {
+        Self { delivery: None, received_at, is_redelivery: false }
+    }
 }
 
 impl Store {
@@ -76,7 +87,7 @@ impl Store {
             puts.push(version_row(message, item.clone())?);
         }
         if rows.latest {
-            puts.push(latest_row(message, item)?);
+            puts.push(latest_row(message, item, observation)?);
         }
         for put in &mut puts {
             put.condition = Condition::NotNewer(message.version.serial.clone());
@@ -103,8 +114,8 @@ impl Store {
     /// DynamoDB's write units for a version's row.
     #[must_use]
     pub fn version_write_units(&self, message: &ChatMessage) -> u64 {
-        let now = Observation { delivery: None, received_at: 0 };
-        let put = version_row(message, message_item(self.settings, message, now));
+        let item = message_item(self.settings, message, Observation::of_read(0));
+        let put = version_row(message, item);
         put.map_or(0, |put| put.write_units())
     }
 
@@ -141,15 +152,18 @@ fn versions(
 ) -> Result<Vec<Put>, Unstorable> {
     let item = message_item(settings, message, observation);
     Ok(match settings.versions {
-        KeepVersions::Both => vec![version_row(message, item.clone())?, latest_row(message, item)?],
-        KeepVersions::Latest => vec![latest_row(message, item)?],
+        KeepVersions::Both => {
+            let version = version_row(message, item.clone())?;
+            vec![version, latest_row(message, item, observation)?]
+        }
+        KeepVersions::Latest => vec![latest_row(message, item, observation)?],
         // A create has nothing older to replace.
         KeepVersions::All if message.version.serial == message.serial => {
             vec![version_row(message, item)?]
         }
         KeepVersions::All => {
             let condition = Condition::Older(message.version.serial.clone());
-            let mut latest = latest_row(message, item.clone())?;
+            let mut latest = latest_row(message, item.clone(), observation)?;
             latest.condition = condition;
             vec![version_row(message, item)?, latest]
         }
@@ -168,9 +182,16 @@ fn version_row(message: &ChatMessage, item: Item) -> Result<Put, Unstorable> {
     Put::new(key, Condition::Absent, item)
 }
 
-fn latest_row(message: &ChatMessage, item: Item) -> Result<Put, Unstorable> {
+/// The row of a message's latest version. A create is the first of them, unless it came before.
+fn latest_row(
+    message: &ChatMessage,
+    item: Item,
+    observation: Observation<'_>,
+) -> Result<Put, Unstorable> {
     let condition = Condition::Newer(message.version.serial.clone());
-    Put::new(Key::message(&message.room, &message.serial)?, condition, item)
+    let is_first = message.version.serial == message.serial && !observation.is_redelivery;
+    let put = Put::new(Key::message(&message.room, &message.serial)?, condition, item)?;
+    Ok(put.expected_first(is_first))
 }
 
 fn reactions(

@@ -1,4 +1,4 @@
-//! What is stored: settings that the store obeys.
+//! What is stored, and how: settings that the store obeys.
 
 use crate::mistake::words;
 
@@ -36,7 +36,17 @@ pub enum ReactionClients {
     Totals,
 }
 
-/// What is stored. The settings may change at any time: rows of every mode are read together.
+/// Whether new rows are inserted, many in one request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BulkInserts {
+    /// They are, where enough of them come together.
+    #[default]
+    On,
+    /// Every row is a put.
+    Off,
+}
+
+/// What is stored, and how. The settings may change at any time: rows of every mode are read together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// `VERSIONS`.
@@ -47,8 +57,11 @@ pub struct Settings {
     pub reaction_clients: ReactionClients,
     /// `RETENTION_DAYS`: rows expire so long after their message was created.
     pub retention_days: Option<u32>,
+    /// `BULK_INSERTS`: how new rows are written.
+    pub bulk_inserts: BulkInserts,
 }
 
 words!(KeepVersions, "both" => Both, "latest" => Latest, "all" => All);
 words!(KeepReactions, "latest" => Latest, "snapshots" => Snapshots, "none" => None);
+words!(BulkInserts, "on" => On, "off" => Off);
 words!(ReactionClients, "ids" => Ids, "totals" => Totals);

@@ -3,11 +3,11 @@
 use std::sync::{Arc, OnceLock};
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
 use tokio::time::{Instant, timeout_at};
 
 use crate::store::error::{self, StoreError};
+use crate::store::fast_path::{self, FastPath};
 use crate::store::pace::{Health, Pace};
 use crate::store::put::Put;
 use crate::store::settings::Settings;
@@ -29,6 +29,7 @@ pub struct Store {
     pub(super) notes: OnceLock<Client>,
     pub(super) table: String,
     pub(super) settings: Settings,
+    pub(super) fast_path: FastPath,
     paced: Option<Paced>,
 }
 
@@ -43,7 +44,9 @@ impl Store {
     /// A store over a table that exists.
     #[must_use]
     pub fn new(client: Client, table: impl Into<String>, settings: Settings) -> Self {
-        Self { client, notes: OnceLock::new(), table: table.into(), settings, paced: None }
+        let (table, notes) = (table.into(), OnceLock::new());
+        let fast_path = FastPath::new(&table, settings.bulk_inserts);
+        Self { client, notes, table, settings, fast_path, paced: None }
     }
 
     /// A store that writes at the pace of the table, for whoever has time: [`Store::write`] then
@@ -51,8 +54,7 @@ impl Store {
     /// begins no more writes than the table takes. Clones share the pace.
     #[must_use]
     pub fn paced(mut self) -> Self {
-        let config = self.client.config().to_builder().retry_config(RetryConfig::disabled());
-        let client = Client::from_conf(config.build());
+        let client = fast_path::without_retries(&self.client);
         self.paced = Some(Paced { client, pace: Arc::new(Pace::new()) });
         self
     }
@@ -68,6 +70,18 @@ impl Store {
     #[must_use]
     pub fn health(&self) -> Health {
         self.paced.as_ref().map(|paced| paced.pace.health()).unwrap_or_default()
+    }
+
+    pub(super) fn pace(&self) -> Option<&Pace> {
+        self.paced.as_ref().map(|paced| paced.pace.as_ref())
+    }
+
+    /// A client that does not try again by itself.
+    pub(super) fn client_of_inserts(&self) -> &Client {
+        match &self.paced {
+            Some(paced) => &paced.client,
+            None => self.fast_path.client(&self.client),
+        }
     }
 
     /// What is stored.

@@ -6,14 +6,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use axum::BoxError;
 use axum::body::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
+use hyper::header::CONTENT_LENGTH;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
@@ -100,7 +103,7 @@ impl FaultProxy {
         endpoint: &str,
         plan: impl Fn(u64) -> Fault + Send + Sync + 'static,
     ) -> Self {
-        Self::of(endpoint, None, move |number, _| plan(number)).await
+        Self::of(endpoint, Planned::Requests, move |number, _| plan(number)).await
     }
 
     /// Starts a proxy to `endpoint`. `plan` says what becomes of the nth request, from 0, by the
@@ -112,23 +115,26 @@ impl FaultProxy {
         endpoint: &str,
         plan: impl Fn(u64, &str) -> Fault + Send + Sync + 'static,
     ) -> Self {
-        Self::of(endpoint, None, plan).await
+        Self::of(endpoint, Planned::Requests, plan).await
     }
 
-    /// Starts a proxy that plans, and counts, the requests for `PutItem` only; others go through.
+    /// Starts a proxy that plans, and counts, writes of rows only: each `PutItem`, and each
+    /// statement of a `BatchExecuteStatement`. Others go through. A statement that is throttled,
+    /// fails or is refused does so by itself, by its code; one that drops, delays or hangs takes
+    /// its request with it.
     ///
     /// # Panics
     /// As [`FaultProxy::start`].
-    pub async fn of_puts(
+    pub async fn of_rows(
         endpoint: &str,
         plan: impl Fn(u64) -> Fault + Send + Sync + 'static,
     ) -> Self {
-        Self::of(endpoint, Some("PutItem"), move |number, _| plan(number)).await
+        Self::of(endpoint, Planned::Rows, move |number, _| plan(number)).await
     }
 
     async fn of(
         endpoint: &str,
-        operation: Option<&'static str>,
+        planned: Planned,
         plan: impl Fn(u64, &str) -> Fault + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -138,7 +144,7 @@ impl FaultProxy {
             target: endpoint.parse().expect("an endpoint is a URI"),
             client: Client::builder(TokioExecutor::new()).build_http(),
             requests: Arc::clone(&requests),
-            operation,
+            planned,
             plan: Box::new(plan),
         });
         let server = tokio::spawn(async move {
@@ -168,12 +174,20 @@ impl Drop for FaultProxy {
     }
 }
 
+/// What is planned, and counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Planned {
+    /// Every request.
+    Requests,
+    /// Every row that is written.
+    Rows,
+}
+
 struct Proxy {
     target: Uri,
     client: Client<HttpConnector, Full<Bytes>>,
     requests: Arc<AtomicU64>,
-    /// The one that is planned; `None` plans all.
-    operation: Option<&'static str>,
+    planned: Planned,
     plan: Box<Plan>,
 }
 
@@ -187,12 +201,23 @@ impl Proxy {
     async fn answer(&self, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
         let target = request.headers().get("x-amz-target").and_then(|it| it.to_str().ok());
         let operation = target.and_then(|target| target.rsplit('.').next()).unwrap_or_default();
-        if self.operation.is_some_and(|planned| planned != operation) {
-            return self.forward(request).await;
+        match (self.planned, operation) {
+            (Planned::Rows, "BatchExecuteStatement") => return self.answer_rows(request).await,
+            (Planned::Requests, _) | (_, "PutItem") => {}
+            (Planned::Rows, _) => return self.forward(request).await,
         }
-        let dropped = || io::Error::from(io::ErrorKind::ConnectionReset);
         let number = self.requests.fetch_add(1, Ordering::SeqCst);
-        match (self.plan)(number, operation) {
+        let fault = (self.plan)(number, operation);
+        self.fail(request, fault).await
+    }
+
+    async fn fail<B>(&self, request: Request<B>, fault: Fault) -> io::Result<Response<Full<Bytes>>>
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<BoxError>,
+    {
+        let dropped = || io::Error::from(io::ErrorKind::ConnectionReset);
+        match fault {
             Fault::None => self.forward(request).await,
             Fault::Throttle => Ok(error(StatusCode::BAD_REQUEST, "ThrottlingException")),
             Fault::Internal => Ok(error(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError")),
@@ -207,7 +232,57 @@ impl Proxy {
         }
     }
 
-    async fn forward(&self, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
+    /// Plans each statement: those that fail by themselves are taken out, and their errors put
+    /// into the answer. `DropAfter` beside others drops the answer for all.
+    async fn answer_rows(&self, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
+        let (mut head, body) = request.into_parts();
+        let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+        let mut body: Value = serde_json::from_slice(&body)?;
+        let statements = body["Statements"].as_array_mut().map(std::mem::take).unwrap_or_default();
+        let mut whole = Fault::None;
+        let (mut errors, mut left) = (Vec::new(), Vec::new());
+        for statement in statements {
+            let number = self.requests.fetch_add(1, Ordering::SeqCst);
+            let fault = (self.plan)(number, "BatchExecuteStatement");
+            let code = statement_code(fault);
+            if code.is_none() {
+                left.push(statement);
+            }
+            if code.is_none() && fault != Fault::None {
+                whole = fault;
+            }
+            errors.push(code);
+        }
+        let mut answers = Vec::new();
+        if !left.is_empty() {
+            body["Statements"] = left.into();
+            let body = Bytes::from(body.to_string());
+            head.headers.insert(CONTENT_LENGTH, body.len().into());
+            let (head, body) =
+                self.fail(Request::from_parts(head, Full::new(body)), whole).await?.into_parts();
+            let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+            if !head.status.is_success() {
+                return Ok(Response::from_parts(head, Full::new(body)));
+            }
+            let mut answer: Value = serde_json::from_slice(&body)?;
+            answers = answer["Responses"].as_array_mut().map(std::mem::take).unwrap_or_default();
+        }
+        let mut answers = answers.into_iter();
+        let all: Vec<_> = errors
+            .into_iter()
+            .map(|code| match code {
+                Some(code) => json!({"Error": {"Code": code, "Message": "no"}}),
+                None => answers.next().unwrap_or_default(),
+            })
+            .collect();
+        Ok(Response::new(Full::new(Bytes::from(json!({ "Responses": all }).to_string()))))
+    }
+
+    async fn forward<B>(&self, request: Request<B>) -> io::Result<Response<Full<Bytes>>>
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<BoxError>,
+    {
         let (mut head, body) = request.into_parts();
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
         let mut uri = head.uri.into_parts();
@@ -219,6 +294,18 @@ impl Proxy {
         let (head, body) = response.into_parts();
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
         Ok(Response::from_parts(head, Full::new(body)))
+    }
+}
+
+/// The error of a statement by itself, if that is what the fault is.
+fn statement_code(fault: Fault) -> Option<&'static str> {
+    match fault {
+        Fault::Throttle => Some("ThrottlingError"),
+        Fault::Internal => Some("InternalServerError"),
+        Fault::Refuse("ValidationException") => Some("ValidationError"),
+        Fault::Refuse("AccessDeniedException") => Some("AccessDenied"),
+        Fault::Refuse(code) => Some(code),
+        Fault::None | Fault::DropBefore | Fault::DropAfter | Fault::Delay(_) | Fault::Hang => None,
     }
 }
 

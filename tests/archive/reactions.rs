@@ -26,8 +26,12 @@ async fn reactions_are_compared_and_mended() {
     // Arrived just now: Ably's history may lag behind it.
     let ingest = ingest(&engine, Default::default());
     let body = all[2].delivered_reactions("r", 3).to_string();
-    let record =
-        ably_chat_exporter::ingest::Record { id: "new", body: body.as_bytes(), received_at: now() };
+    let record = ably_chat_exporter::ingest::Record {
+        id: "new",
+        body: body.as_bytes(),
+        received_at: now(),
+        is_redelivery: false,
+    };
     let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
     ingest.store_records(&[record], deadline).await;
     let repaired = run(&["reconcile", "--room", "r", "--repair"], &engine, &ably).await;
@@ -65,6 +69,7 @@ async fn regression_reactions_do_not_freeze_after_a_repair() {
             id: "after",
             body: body.as_bytes(),
             received_at: now(),
+            is_redelivery: false,
         };
         let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
         assert_eq!(ingest.store_records(&[record], deadline).await[0].stored, 1);

@@ -51,7 +51,7 @@ async fn deliver(ingest: Sink, bodies: Vec<Value>) {
     let deadline = Instant::now() + Duration::from_secs(1_200);
     for bodies in bodies.chunks(100) {
         let bodies: Vec<Vec<u8>> = bodies.iter().map(|it| it.to_string().into_bytes()).collect();
-        let record = |body| Record { id: "live", body, received_at: EPOCH };
+        let record = |body| Record { id: "live", body, received_at: EPOCH, is_redelivery: false };
         let records: Vec<_> = bodies.iter().map(|body| record(body.as_slice())).collect();
         let reports = ingest.store_records(&records, deadline).await;
         assert!(reports.iter().all(|report| report.failed.is_empty()));

@@ -32,7 +32,10 @@ pub fn ingest(engine: &Engine, settings: Settings) -> Sink {
 /// Ingests one body as one record.
 pub async fn send(ingest: &Sink, id: &str, body: &[u8]) -> Report {
     let deadline = Instant::now() + Duration::from_secs(30);
-    ingest.store_records(&[Record { id, body, received_at: EPOCH }], deadline).await.remove(0)
+    ingest
+        .store_records(&[Record { id, body, received_at: EPOCH, is_redelivery: false }], deadline)
+        .await
+        .remove(0)
 }
 
 /// What clients of a service at `endpoint` are made from, in this process.

@@ -162,7 +162,7 @@ async fn regression_no_request_is_built_after_the_deadline() {
     let delivery =
         Delivery { id: "d".into(), received_at: EPOCH, ops: (0..500).map(create).collect() };
     let body = delivery.body();
-    let record = Record { id: "d", body: &body, received_at: EPOCH };
+    let record = Record { id: "d", body: &body, received_at: EPOCH, is_redelivery: false };
     let reports = ingest.store_records(&[record], Instant::now() + Duration::from_secs(1)).await;
     assert!((1..100).contains(&begun.0.load(Ordering::SeqCst)), "{begun:?}");
     assert_eq!(reports[0].failed.len(), 500);

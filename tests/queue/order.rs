@@ -23,7 +23,7 @@ async fn regression_an_old_summary_does_not_replace_a_newer_one_in_hand() {
     let broker = Broker::start();
     let (engine, services) = (Engine::start().await, Services::start().await);
     let first_fails = |put| if put == 0 { Fault::Throttle } else { Fault::None };
-    let proxy = FaultProxy::of_puts(&engine.endpoint, first_fails).await;
+    let proxy = FaultProxy::of_rows(&engine.endpoint, first_fails).await;
     let (_connection, channel) = publisher(&broker).await;
     publish(&broker, &channel, &[summary(1), summary(2)]).await;
     let settings = [("PREFETCH", "2")];
@@ -42,7 +42,7 @@ async fn what_a_long_outage_keeps_out_goes_back_in_its_order() {
     // The row of reactions alone cannot be written, until it has gone back.
     let is_down = Arc::new(AtomicBool::new(true));
     let switch = Arc::clone(&is_down);
-    let proxy = FaultProxy::of_puts(&engine.endpoint, move |put| {
+    let proxy = FaultProxy::of_rows(&engine.endpoint, move |put| {
         if put > 0 && switch.load(Ordering::SeqCst) { Fault::Internal } else { Fault::None }
     })
     .await;

@@ -21,7 +21,7 @@ async fn an_outage_of_the_store_is_waited_out() {
     let (engine, services) = (Engine::start().await, Services::start().await);
     let is_down = Arc::new(AtomicBool::new(true));
     let switch = Arc::clone(&is_down);
-    let proxy = FaultProxy::of_puts(&engine.endpoint, move |_| {
+    let proxy = FaultProxy::of_rows(&engine.endpoint, move |_| {
         if switch.load(Ordering::SeqCst) { Fault::Throttle } else { Fault::None }
     })
     .await;
@@ -82,7 +82,7 @@ async fn regression_a_throttling_table_gets_what_it_takes_and_nothing_twice() {
     let (engine, services) = (Engine::start().await, Services::start().await);
     let capacity = Capacity::new(RATE);
     let table = Arc::clone(&capacity);
-    let proxy = FaultProxy::of_puts(&engine.endpoint, move |_| table.fault()).await;
+    let proxy = FaultProxy::of_rows(&engine.endpoint, move |_| table.fault()).await;
     let (_connection, channel) = publisher(&broker).await;
     let bodies: Vec<_> = (0..MESSAGES).map(|number| message(number, "hello")).collect();
     publish(&broker, &channel, &bodies).await;

@@ -38,7 +38,7 @@ async fn a_shutdown_finishes_what_is_in_flight() {
 async fn regression_sigterm_during_an_outage_ends_with_success() {
     let broker = Broker::start();
     let (engine, services) = (Engine::start().await, Services::start().await);
-    let proxy = FaultProxy::of_puts(&engine.endpoint, |_| Fault::Throttle).await;
+    let proxy = FaultProxy::of_rows(&engine.endpoint, |_| Fault::Throttle).await;
     let (_connection, channel) = publisher(&broker).await;
     publish(&broker, &channel, &[message(0, "hello"), message(1, "hello")]).await;
     let process = Process::spawn(&broker, &proxy.endpoint, &services, &[], &[]).await;

@@ -61,6 +61,7 @@ async fn arrive_and_compare(deliveries: &[Delivery], settings: Settings, records
             id: &delivery.id,
             body,
             received_at: delivery.received_at,
+            is_redelivery: false,
         });
         let records: Vec<_> = records.collect();
         let deadline = Instant::now() + Duration::from_secs(30);

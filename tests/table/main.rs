@@ -8,6 +8,7 @@ mod payload;
 
 mod aside;
 mod convergence;
+mod inserts;
 mod limits;
 mod metadata;
 mod page;

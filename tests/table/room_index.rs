@@ -25,7 +25,7 @@ fn noting(engine: &Engine) -> Sink {
 
 async fn arrive(ingest: &Sink, room: &str, message: u32, received_at: i64) -> Report {
     let body = Message::new(message, 0, false, 0).delivered(room, 0).to_string();
-    let record = Record { id: "d", body: body.as_bytes(), received_at };
+    let record = Record { id: "d", body: body.as_bytes(), received_at, is_redelivery: false };
     ingest.store_records(&[record], Instant::now() + Duration::from_secs(30)).await.remove(0)
 }
 

@@ -1,0 +1,159 @@
+//! Inserts new rows, many in one request (`BatchExecuteStatement`): the fast path of a conditional
+//! put where nobody is there. Each statement stands for itself, in DynamoDB's answer and on its
+//! bill.
+
+use std::collections::HashSet;
+
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::batch_execute_statement::BatchExecuteStatementError;
+use aws_sdk_dynamodb::types::{
+    BatchStatementError, BatchStatementErrorCodeEnum as Code, BatchStatementResponse,
+};
+use tokio::time::{Instant, timeout_at};
+
+use crate::aws;
+use crate::store::error::StoreError;
+use crate::store::pace::Pace;
+use crate::store::put::Put;
+use crate::store::statement;
+use crate::store::table::Store;
+
+/// Statements that a request may hold (`BatchExecuteStatement`, Amazon DynamoDB API Reference).
+const MOST_STATEMENTS: usize = 25;
+/// Bytes of items in a request, as DynamoDB counts them: those of two large ones.
+const MOST_BYTES: usize = 1 << 20;
+/// The IAM action.
+const ACTION: &str = "dynamodb:PartiQLInsert";
+
+/// A row and its place among those that are written together.
+pub(super) type Row = (usize, Put);
+
+/// What became of an insert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Inserted {
+    /// The row is the one that was sent.
+    Stored,
+    /// A row was there already.
+    Duplicate,
+    /// It is not known, or was refused: a put will show.
+    Unknown,
+}
+
+/// Divides rows into requests. No key is twice in one, which DynamoDB refuses.
+pub(super) fn requests(rows: Vec<Row>) -> Vec<Vec<Row>> {
+    let mut requests: Vec<Vec<Row>> = Vec::with_capacity(rows.len().div_ceil(MOST_STATEMENTS));
+    let (mut keys, mut bytes) = (HashSet::new(), 0);
+    for (row, put) in rows {
+        bytes += put.bytes();
+        let is_full = |request: &Vec<Row>| request.len() == MOST_STATEMENTS || bytes > MOST_BYTES;
+        let fits = !keys.contains(&put.key) && requests.last().is_some_and(|it| !is_full(it));
+        if !fits {
+            requests.push(Vec::new());
+            keys.clear();
+            bytes = put.bytes();
+        }
+        keys.insert(put.key.clone());
+        requests.last_mut().expect("one was pushed").push((row, put));
+    }
+    requests
+}
+
+impl Store {
+    /// Whether rows may be inserted now. A table that throttles is written to row by row, at its
+    /// pace: it is what takes the time then.
+    pub(super) fn can_insert(&self, deadline: Instant) -> bool {
+        self.fast_path.is_open()
+            && self.pace().is_none_or(Pace::is_free)
+            && Instant::now() < deadline
+    }
+
+    /// Inserts the rows of one request; what became of each. Nothing is tried again here.
+    pub(super) async fn insert(&self, rows: &[Row], deadline: Instant) -> Vec<Inserted> {
+        let unknown = || vec![Inserted::Unknown; rows.len()];
+        let statements = rows.iter().map(|(_, put)| statement::insert(&self.table, put));
+        let Some(statements) = statements.collect::<Option<Vec<_>>>() else { return unknown() };
+        let request = self.client_of_inserts().batch_execute_statement();
+        let request = request.set_statements(Some(statements)).send();
+        let begun = Instant::now();
+        let answer = match self.pace() {
+            Some(pace) => pace.attempt(deadline, request).await,
+            None => timeout_at(deadline, request).await.ok(),
+        };
+        match answer {
+            Some(Ok(output)) if output.responses().len() == rows.len() => {
+                self.read(begun, output.responses())
+            }
+            Some(Err(error)) => {
+                self.failed(begun, &error);
+                unknown()
+            }
+            Some(Ok(_)) | None => unknown(),
+        }
+    }
+
+    fn read(&self, begun: Instant, answers: &[BatchStatementResponse]) -> Vec<Inserted> {
+        let inserted = answers.iter().map(|answer| match &answer.error {
+            None => Inserted::Stored,
+            Some(error) if error.code == Some(Code::DuplicateItem) => Inserted::Duplicate,
+            Some(_) => Inserted::Unknown,
+        });
+        let inserted: Vec<_> = inserted.collect();
+        let mut errors = answers.iter().filter_map(|answer| answer.error.as_ref());
+        if let Some(denied) = errors.clone().find(|it| it.code == Some(Code::AccessDenied)) {
+            self.fast_path.close(&self.table, &describe(denied));
+        } else if answers.iter().all(is_invalid) {
+            // Not one row is right: that is the statements' fault, or the table's.
+            self.fast_path.close(&self.table, &errors.next().map(describe).unwrap_or_default());
+        }
+        if let Some(pace) = self.pace() {
+            if inserted.iter().any(|it| *it != Inserted::Unknown) {
+                pace.answered(begun, true);
+            }
+            if let Some(error) = errors.find(|error| is_transient(error)) {
+                pace.failed(begun, &self.transient(describe(error)));
+            }
+        }
+        inserted
+    }
+
+    /// No statement has an answer of its own.
+    fn failed(&self, begun: Instant, error: &SdkError<BatchExecuteStatementError>) {
+        let reason = aws::describe(error);
+        match error.code() {
+            Some("AccessDeniedException" | "AccessDenied" | "UnknownOperationException") => {
+                self.fast_path.close(&self.table, &reason);
+            }
+            Some("ValidationException") => {}
+            _ => {
+                if let Some(pace) = self.pace() {
+                    pace.failed(begun, &self.transient(reason));
+                }
+            }
+        }
+    }
+
+    fn transient(&self, detail: String) -> StoreError {
+        StoreError { action: ACTION, table: self.table.clone(), detail, is_retryable: true }
+    }
+}
+
+fn is_invalid(answer: &BatchStatementResponse) -> bool {
+    answer.error.as_ref().is_some_and(|error| error.code == Some(Code::ValidationError))
+}
+
+fn is_transient(error: &BatchStatementError) -> bool {
+    use Code::{
+        InternalServerError, ProvisionedThroughputExceeded, RequestLimitExceeded, ThrottlingError,
+    };
+    let transient =
+        [InternalServerError, ProvisionedThroughputExceeded, RequestLimitExceeded, ThrottlingError];
+    error.code.as_ref().is_some_and(|code| transient.contains(code))
+}
+
+fn describe(error: &BatchStatementError) -> String {
+    let code = error.code.as_ref().map_or("unknown error", |code| code.as_str());
+    match &error.message {
+        Some(message) => format!("{code}: {message}"),
+        None => code.into(),
+    }
+}
