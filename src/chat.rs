@@ -301,7 +301,8 @@ pub struct SummaryOf {
     pub timestamp: i64,
     /// The state.
     pub summary: Summary,
-    /// Whether it was there and could not be read: then `summary` is not the state, and replaces none.
+    /// Whether it was there and could not be read: then `summary` is not the state, and replaces
+    /// none.
     pub is_unreadable: bool,
 }
 

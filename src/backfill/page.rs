@@ -17,8 +17,8 @@ use crate::chat::{ChatMessage, RoomName, Serial};
 use crate::logs::{KEPT_ASIDE, names};
 use crate::rest::{Form, Page};
 
-/// Messages that have versions beyond their first, for each of which Ably is asked once, in one chunk of
-/// a page; at a pace of ten requests a second, a walk can stop within ten seconds.
+/// Messages that have versions beyond their first, for each of which Ably is asked once, in one
+/// chunk of a page; at a pace of ten requests a second, a walk can stop within ten seconds.
 const EDITED_IN_CHUNK: usize = 100;
 /// Bytes of history in one chunk, whose rows are in memory with it.
 const BYTES_IN_CHUNK: usize = 512 << 10;
@@ -53,7 +53,8 @@ impl Walk<'_> {
         let asked_at = page.asked_at;
         // Its memory is counted until all of it is done.
         let mut listed = self.read_page(&mut page);
-        // A page that repeats another, or part of it, brings nothing new. Ably's pages disagree whether
+        // A page that repeats another, or part of it, brings nothing new. Ably's pages disagree
+        // whether
         // `end` belongs to the window.
         let (last, resumed_at) = (progress.last().cloned(), course.resumed_at.clone());
         let serials = listed.iter().map(|listed| listed.message().serial.clone()).collect();
@@ -95,8 +96,8 @@ impl Walk<'_> {
         Ok(true)
     }
 
-    /// Looks at messages of before the checkpoint again: one that was not there when their pages were
-    /// done came out of order. Whether all of them were looked at.
+    /// Looks at messages of before the checkpoint again: one that was not there when their pages
+    /// were done came out of order. Whether all of them were looked at.
     async fn known(&self, listed: &[Listed], asked_at: i64) -> Result<bool, Failure> {
         for chunk in chunks(listed) {
             let Some(done) = self.chunk(chunk, asked_at, false).await? else { return Ok(false) };

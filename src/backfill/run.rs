@@ -21,16 +21,17 @@ use crate::time::now;
 const CHECKPOINT_PERIOD: Duration = Duration::from_secs(5);
 /// Pages of a receipt; then the next begins. A page's part has some 300 bytes.
 const PAGES_IN_RECEIPT: usize = 200;
-/// How far before its checkpoint a walk goes on, in ms: times of messages may be out of the order of
-/// their serials by less.
+/// How far before its checkpoint a walk goes on, in ms: times of messages may be out of the order
+/// of their serials by less.
 const OVERLAP: i64 = 60_000;
-/// Pages in a row that bring nothing new, before the walk gives up: a history that turns in circles.
+/// Pages in a row that bring nothing new, before the walk gives up: a history that turns in
+/// circles.
 const MAX_IDLE_PAGES: usize = 100;
 
 impl Backfill {
     /// Walks a room's window, or what of it comes after the checkpoint of an earlier walk that was
-    /// stopped. Checkpoints are told apart by `origin`, in ms since the epoch: where the window began, for
-    /// whoever asked for it, before part of it was done.
+    /// stopped. Checkpoints are told apart by `origin`, in ms since the epoch: where the window
+    /// began, for whoever asked for it, before part of it was done.
     ///
     /// # Errors
     /// When Ably or the table could not be asked. What was done so far, is done.

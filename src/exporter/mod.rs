@@ -1,5 +1,5 @@
-//! The exporter's function: takes an event apart by its [`source`], ingests the records, and answers
-//! as that source understands.
+//! The exporter's function: takes an event apart by its [`source`], ingests the records, and
+//! answers as that source understands.
 //!
 //! One file for each event source, all of one shape: `direct`, `records` with `sqs` and `kinesis`,
 //! `kafka` and `rabbitmq` over `whole_batch`, `webhook` with `webhook_auth`; `unknown` refuses.

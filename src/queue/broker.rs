@@ -176,7 +176,7 @@ impl Queues {
             let options = BasicCancelOptions::default();
             let cancelled = channel.basic_cancel(deliveries.tag(), options).await;
             if let Err(error) = cancelled {
-                tracing::warn!(%error, "a consumer could not be cancelled");
+                tracing::warn!(reason = %error, "a consumer could not be cancelled");
             }
         }
     }
@@ -184,7 +184,7 @@ impl Queues {
     /// Says good-bye. What has not been acknowledged goes back to its place in the queue.
     pub(super) async fn close(&self) {
         if let Err(error) = self.connection.close(200, "shutdown".into()).await {
-            tracing::warn!(%error, "the connection could not be closed");
+            tracing::warn!(reason = %error, "the connection could not be closed");
         }
     }
 }

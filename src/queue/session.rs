@@ -57,7 +57,7 @@ impl<'a> Session<'a> {
             }
         };
         let names: Vec<_> = names.iter().map(QueueName::as_str).collect();
-        tracing::info!(broker = %address, queues = ?names, prefetch, "consuming");
+        tracing::info!(broker = %address, queues = names.join(","), prefetch, "consuming");
         Ok(queues)
     }
 
@@ -190,7 +190,7 @@ impl<'a> Session<'a> {
             tracing::error!(
                 requestId = attempt.request_id,
                 messages,
-                failing_ms = now() - since,
+                failingMs = now() - since,
                 reason,
                 "the table takes no messages; trying again"
             );

@@ -88,9 +88,11 @@ impl AblyRest {
             }
             match pauses.next() {
                 Some(pause) if error.is_transient() && unreadable < UNREADABLE => {
-                    tracing::warn!(reason = %error, ?pause, "Ably will be asked again");
                     let wished = error.retry_after.unwrap_or_default().min(Duration::from_secs(60));
-                    tokio::time::sleep(pause.max(wished)).await;
+                    let pause = pause.max(wished);
+                    let ms = pause.as_secs_f64() * 1_000.0;
+                    tracing::warn!(reason = %error, pauseMs = ms, "Ably will be asked again");
+                    tokio::time::sleep(pause).await;
                 }
                 _ => return Err(error),
             }

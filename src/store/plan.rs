@@ -23,8 +23,8 @@ pub struct Rows {
 /// How an event came in.
 #[derive(Clone, Copy, Debug)]
 pub struct Observation<'a> {
-    /// What the event source repeats when it redelivers the event; part of a snapshot's key. `None` if
-    /// the summary did not arrive but was asked for: it is no snapshot.
+    /// What the event source repeats when it redelivers the event; part of a snapshot's key. `None`
+    /// if the summary did not arrive but was asked for: it is no snapshot.
     pub delivery: Option<&'a str>,
     /// When it arrived: ms since the epoch.
     pub received_at: i64,
