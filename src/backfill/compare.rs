@@ -51,7 +51,7 @@ pub(super) struct Compared {
 }
 
 /// The rows of one version in the table.
-struct Rows<'a> {
+struct StoredRows<'a> {
     /// Its own.
     version: Option<&'a ChatMessage>,
     /// That of the message's latest version, if it holds this one.
@@ -112,7 +112,7 @@ impl AtAbly<'_> {
         setting: KeepVersions,
         archived: &'a Archived,
         version: &ChatMessage,
-    ) -> Rows<'a> {
+    ) -> StoredRows<'a> {
         let serial = &version.version.serial;
         let own = archived.versions.get(serial).map(|row| &row.message);
         let lacks_latest = match &archived.latest {
@@ -125,7 +125,7 @@ impl AtAbly<'_> {
             latest: lacks_latest && self.is_latest(version),
         };
         let latest = archived.latest.as_ref().filter(|row| row.version.serial == *serial);
-        Rows { version: own, latest, lacks }
+        StoredRows { version: own, latest, lacks }
     }
 
     fn version(
@@ -137,7 +137,7 @@ impl AtAbly<'_> {
         compared: &mut Compared,
     ) -> Result<(), Unstorable> {
         let rows = self.rows(store.settings().versions, archived, version);
-        let Rows { lacks, .. } = rows;
+        let StoredRows { lacks, .. } = rows;
         let record = rows.version.into_iter().chain(rows.latest).fold(version.clone(), merged);
         compared.tally.versions += 1;
         if lacks.version || lacks.latest {

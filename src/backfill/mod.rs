@@ -20,7 +20,7 @@ mod walk;
 
 pub use context::{Backfill, Repair};
 pub use finding::{Finding, Gap};
-pub use outcome::{Failure, Observer, Walked};
+pub use outcome::{Observer, WalkError, Walked};
 pub use receipt::{PageReceipt, Receipt, Tally, Window, receipts};
 pub use rooms::{DaysSeen, active_rooms, days_seen, stored_rooms};
 pub use scope::Scope;

@@ -7,13 +7,13 @@ use futures_util::join;
 use tokio::time::Instant;
 
 use crate::backfill::context::Backfill;
-use crate::backfill::outcome::{Failure, Observer, Walked};
+use crate::backfill::outcome::{Observer, WalkError, Walked};
 use crate::backfill::page::Course;
 use crate::backfill::progress::Progress;
 use crate::backfill::receipt::{Receipt, Window};
 use crate::backfill::walk::Walk;
 use crate::chat::RoomName;
-use crate::rest::{Page, history_query};
+use crate::rest::{HistoryPage, history_query};
 use crate::store::Document;
 use crate::time::now;
 
@@ -40,7 +40,7 @@ impl Backfill {
         room: &RoomName,
         (window, origin): (Window, i64),
         observer: &dyn Observer,
-    ) -> Result<Walked, Failure> {
+    ) -> Result<Walked, WalkError> {
         let full = if self.is_full { "-full" } else { "" };
         let checkpoint = format!("{origin:015}#{}{full}", self.repair.word());
         let walk = Walk {
@@ -58,7 +58,7 @@ impl Backfill {
 
 impl Walk<'_> {
     /// Walks a window to its end, from its checkpoint if there is one.
-    pub(super) async fn run(&self, window: Window) -> Result<Walked, Failure> {
+    pub(super) async fn run(&self, window: Window) -> Result<Walked, WalkError> {
         let mut progress = self.begin(window).await?;
         let mut walked = Walked { resumed: progress.whole(), ..Walked::default() };
         self.failures.store(progress.failures, Ordering::Relaxed);
@@ -81,7 +81,7 @@ impl Walk<'_> {
             let is_done = done?;
             idle = if progress.last() == before.as_ref() { idle + 1 } else { 0 };
             if idle > MAX_IDLE_PAGES {
-                return Err(Failure::of("Ably's history has pages without end"));
+                return Err(WalkError::of("Ably's history has pages without end"));
             }
             let has_come_further = course.has_come_further(&progress);
             // Not at the very end, where nothing is left to stop.
@@ -109,7 +109,7 @@ impl Walk<'_> {
     }
 
     /// The progress of an earlier walk, as far as it still holds; else none.
-    async fn begin(&self, window: Window) -> Result<Progress, Failure> {
+    async fn begin(&self, window: Window) -> Result<Progress, WalkError> {
         let store = &self.backfill.store;
         if !self.backfill.is_executed {
             return Ok(Progress::begin(self.scope.clone(), window.from));
@@ -130,7 +130,7 @@ impl Walk<'_> {
         progress: &Progress,
         until: i64,
         walked: &mut Walked,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), WalkError> {
         walked.failures = self.failures();
         walked.tally = progress.whole();
         if walked.is_stopped {
@@ -157,16 +157,16 @@ impl Walk<'_> {
         &self,
         query: Option<&str>,
         has_come_further: bool,
-    ) -> Result<Option<Page>, Failure> {
+    ) -> Result<Option<HistoryPage>, WalkError> {
         let Some(query) = query else { return Ok(None) };
         self.unless_stopped(has_come_further, self.fetch(query)).await.transpose()
     }
 
-    async fn fetch(&self, query: &str) -> Result<Page, Failure> {
+    async fn fetch(&self, query: &str) -> Result<HistoryPage, WalkError> {
         Ok(self.backfill.rest.history(self.room, query).await?)
     }
 
-    async fn save(&self, progress: &Progress) -> Result<(), Failure> {
+    async fn save(&self, progress: &Progress) -> Result<(), WalkError> {
         if self.backfill.is_executed {
             let key = (self.room, Document::Checkpoint, &*self.checkpoint);
             let store = &self.backfill.store;
@@ -176,7 +176,7 @@ impl Walk<'_> {
     }
 
     /// Ends a receipt in the middle of a window, and begins the next.
-    async fn cut(&self, progress: Progress, walked: &mut Walked) -> Result<Progress, Failure> {
+    async fn cut(&self, progress: Progress, walked: &mut Walked) -> Result<Progress, WalkError> {
         // Times may be out of the order of serials: what is just below may be on the next page.
         let until = (progress.position() - OVERLAP).max(progress.from);
         if progress.failures == 0 {
@@ -192,7 +192,7 @@ impl Walk<'_> {
         progress: &Progress,
         until: i64,
         walked: &mut Walked,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), WalkError> {
         if progress.done.is_empty() && !self.backfill.leaves_empty_receipts {
             return Ok(());
         }

@@ -7,7 +7,7 @@
 //! | one version of it | room name | `version#<serial>#<version.serial>` | none there |
 //! | its reactions | room name | `reactions#<serial>` | none there, or not a newer one |
 //! | reaction snapshot | room name | `snapshot#<serial>#<delivery id>` | none there |
-//! | one reaction of one client | room name | `reaction#<serial>#<annotation serial>` | none there |
+//! | a client's reaction | room name | `reaction#<serial>#<annotation serial>` | none there |
 //! | receipt, checkpoint, state | room name | `receipt#…`, `checkpoint#…`, `state#…` | always |
 //! | a room was seen on a day | `rooms#<day>#<shard>` | `room#<room name>` | seen later |
 
