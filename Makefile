@@ -18,7 +18,7 @@ export SAM_CLI_TELEMETRY := 0
 help: ## Lists the targets
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "%-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: ## Sends the samples through the function into an embedded DynamoDB (EVENTS="create update", ROWS=all)
+run: ## Sends samples through the function to an embedded DynamoDB (EVENTS="create update", ROWS=all)
 	cargo build --package local
 	@cargo run --quiet --package local --bin local -- run $(EVENTS)
 
@@ -39,7 +39,7 @@ test: setup ## Runs all tests, under cargo-nextest where it is installed
 rabbitmq: setup
 	@echo '`make rabbitmq` is now called `make setup`' >&2
 
-setup: ## Installs what needs root: RabbitMQ for the queue's tests, where it is missing (or set AMQP_URL)
+setup: ## Installs what needs root, where it is missing: RabbitMQ for the tests (or set AMQP_URL)
 	@scripts/setup.sh
 
 check: lint deny ## Formatting, lints, documentation, layers, licences, template

@@ -89,7 +89,7 @@ impl Tally {
     }
 }
 
-/// Part of a receipt: so many messages in the order of their serials.
+/// Part of a receipt: messages that follow each other in the order of their serials.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PageReceipt {

@@ -30,7 +30,7 @@ const MAX_IDLE_PAGES: usize = 100;
 
 impl Backfill {
     /// Walks a room's window, or what of it comes after the checkpoint of an earlier walk that was
-    /// stopped. Checkpoints are told apart by `origin`, in ms since the epoch: where the window
+    /// stopped. A checkpoint is identified by `origin`, in ms since the epoch: where the window
     /// began, for whoever asked for it, before part of it was done.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
 //! The messages in hand, counted in bytes: the broker counts messages only, and one may have as
-//! many bytes as a thousand others. So it is told a number that fits, by the sizes of those that
+//! many bytes as a thousand others. So it gets a number that fits, by the sizes of those that
 //! came.
 
 use std::collections::VecDeque;
