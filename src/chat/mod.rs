@@ -11,6 +11,7 @@ mod room;
 mod version;
 
 pub use event::ChatEvent;
+pub(crate) use json_text::InOrder;
 pub use json_text::JsonText;
 pub use message::{ChatMessage, Data, RawData};
 pub use reactions::{Annotation, ClientIdCounts, ClientIdList, Reactions, Summary, SummaryOf};

@@ -200,7 +200,7 @@ fn reactions(
     Ok(puts)
 }
 
-/// Sets the TTL attribute: `RETENTION_DAYS` after the message was created, or after it arrived where
+/// Sets the TTL attribute: `RETENTION_DAYS` after the message was created, or arrived where
 /// Ably does not say when it was created.
 fn expire(item: &mut Item, settings: Settings, timestamp: i64, observation: Observation<'_>) {
     let Some(days) = settings.retention_days else { return };
