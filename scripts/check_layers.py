@@ -1,5 +1,6 @@
 """Checks what `src/lib.rs` promises: no module of the library uses one that stands above it in its
-table, and no files use each other in a circle. Tests within files may use anything.
+table, no files use each other in a circle, and a crate that only some modules know stays there.
+Tests within files may use anything.
 
 usage: check_layers.py
 """
@@ -9,6 +10,17 @@ import sys
 from pathlib import Path
 
 SRC = Path(__file__).resolve().parent.parent / "src"
+
+# The modules that may use a crate.
+KNOWN_BY = {
+    "aws_sdk_dynamodb": {"store", "aws", "setup"},
+    "aws_sdk_secretsmanager": {"aws"},
+    "aws_sdk_sqs": {"aws"},
+    "aws_sdk_ssm": {"aws"},
+    "lambda_runtime": {"exporter", "reconcile"},
+    "lapin": {"queue"},
+    "reqwest": {"rest"},
+}
 
 
 def layers() -> list[set[str]]:
@@ -46,7 +58,7 @@ def imports(text: str) -> list[tuple[str, ...]]:
 
 def code(path: Path) -> str:
     text = path.read_text().split("#[cfg(test)]\nmod tests")[0]
-    return re.sub(r"//.*", "", text)
+    return re.sub(r"""'"'|"(?:[^"\\]|\\.)*"|//.*""", "", text)
 
 
 def graph() -> dict[Path, set[Path]]:
@@ -109,6 +121,12 @@ def main() -> None:
             name = module_of(other)[0]
             if name != own and floors.get(name, -1) <= floors[own]:
                 wrong.append(f"src/{path.relative_to(SRC)} uses {name}, which is not below {own}")
+        text = code(path)
+        for crate, modules in KNOWN_BY.items():
+            if own not in modules and re.search(rf"\b{crate}::", text):
+                wrong.append(f"src/{path.relative_to(SRC)} uses {crate}, of {sorted(modules)}")
+        if own in ("ably", "chat") and re.search(r"\baws_\w+::|\basync fn\b", text):
+            wrong.append(f"src/{path.relative_to(SRC)} is to know nothing of AWS, nor to wait")
     for circle in circles(edges):
         names = ", ".join(str(path.relative_to(SRC)) for path in circle)
         wrong.append(f"a circle of files in src: {names}")

@@ -14,8 +14,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::chat::{RoomName, Serial};
 
 /// The line about members of a wrong type, wherever they came from.
-pub(crate) const KEPT_ASIDE: &str = "members are not of the type that Ably documents: they are stored with \
-    defaults, and what they held is kept aside";
+pub(crate) const KEPT_ASIDE: &str = "members are not of the type that Ably documents: they are \
+    stored with defaults, and what they held is kept aside";
+
 /// Sends logs to standard output. `level` is for this program; libraries never log below `WARN`,
 /// for at lower levels they log whole requests, and with them people's messages. The runtime would
 /// log each failed invocation once more, as a Rust value, and so would lapin what a broker refuses.

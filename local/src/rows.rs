@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anstyle::Style;
 use aws_sdk_dynamodb::types::AttributeValue;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Number, Value, json};
 use testkit::Item;
 use textwrap::core::display_width;
 
@@ -130,8 +130,8 @@ fn laid_out(value: &Value, columns: usize) -> String {
 fn plain(value: &AttributeValue) -> Value {
     match value {
         AttributeValue::S(text) => json!(text),
-        AttributeValue::N(number) => match serde_json::from_str::<Value>(number) {
-            Ok(value) if value.to_string().as_str() == number => value,
+        AttributeValue::N(number) => match serde_json::from_str::<Number>(number) {
+            Ok(value) if value.to_string() == *number => value.into(),
             // It has more digits than JSON's numbers do here.
             _ => json!(number),
         },

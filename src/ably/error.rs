@@ -29,9 +29,9 @@ pub enum PayloadError {
     NotEnveloped,
     /// A moderation rule asks whether to publish; nothing has been published.
     #[error(
-        "$.message: this is a before-publish (moderation) event, of which nothing is published yet; \
-         point an \"AWS Lambda\" integration rule with event type channel.message at this function, \
-         not a before-publish rule"
+        "$.message: this is a before-publish (moderation) event, of which nothing is published \
+         yet; point an \"AWS Lambda\" integration rule with event type channel.message at this \
+         function, not a before-publish rule"
     )]
     BeforePublish,
     /// A field of the envelope has the wrong type.

@@ -3,13 +3,12 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::ably::json::{self, Kind, Mistyped, Path};
-use crate::chat::JsonText;
+use crate::chat::{InOrder, JsonText};
 
 /// The members of an object, in their order. A name that comes twice means the last of them, as in
 /// JavaScript; `null` means that there is none.
@@ -177,25 +176,9 @@ impl<'a> Member<'a> {
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder;
-
-        impl<'de> Visitor<'de> for InOrder {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some((name, value)) = map.next_entry::<&RawValue, &RawValue>()? {
-                    members.push(Member { name: name.get(), value: Some(value) });
-                }
-                Ok(Members(members))
-            }
-        }
-
-        deserializer.deserialize_map(InOrder)
+        let InOrder(members) = InOrder::<&RawValue, &RawValue>::deserialize(deserializer)?;
+        let members = members.into_iter();
+        Ok(Self(members.map(|(name, it)| Member { name: name.get(), value: Some(it) }).collect()))
     }
 }
 

@@ -1,8 +1,8 @@
 //! Ably's wire formats: bytes in, chat events out. No AWS, no async, no clock.
 //!
-//! [`Decoder`] takes one delivered body, an enveloped event or a batch of them, and answers for each
-//! message in it on its own, so that a bad one never takes its neighbours down. What Ably's REST API
-//! gives is read item by item, by the same rules.
+//! [`Decoder`] takes one delivered body, an enveloped event or a batch of them, and answers for
+//! each message in it on its own, so that a bad one never takes its neighbours down. What Ably's
+//! REST API gives is read item by item, by the same rules.
 //!
 //! Formats: Ably docs "Outbound webhooks", "AWS Lambda integration" and Chat "Integrations".
 

@@ -1,5 +1,5 @@
-//! Settings that are secrets: given as they are, or as the ARN of a parameter of SSM Parameter Store
-//! or of a secret of Secrets Manager. The only user of those two SDKs.
+//! Settings that are secrets: given as they are, or as the ARN of a parameter of SSM Parameter
+//! Store or of a secret of Secrets Manager. The only user of those two SDKs.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -122,8 +122,8 @@ impl fmt::Debug for SecretSource {
     }
 }
 
-/// A secret could not be read. A webhook is then answered 503, so that Ably sends it again; a program
-/// that needs the secret from the start on does not start; a reconcile is tried again.
+/// A secret could not be read. A webhook is then answered 503, so that Ably sends it again; a
+/// program that needs the secret from the start on does not start; a reconcile is tried again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct SecretError(String);
@@ -172,14 +172,15 @@ impl<T> Secret<T> {
     /// was read, what it finds in the new one.
     ///
     /// # Errors
-    /// When the secret has never been read and cannot be now, or nothing is found in it and the last
-    /// attempt to read it again failed.
+    /// When the secret has never been read and cannot be now, or nothing is found in it and the
+    /// last attempt to read it again failed.
     pub async fn find<R>(&self, find: impl Fn(&T) -> Option<R>) -> Result<Option<R>, SecretError> {
         let found = find(&*self.read(MAX_AGE).await?);
         match found {
             Some(found) => Ok(Some(found)),
             None => match (find(&*self.read(MAX_AGE_ONCE_REFUSED).await?), &self.lock().failed) {
-                // The new secret may have it, and could not be read: not for the sender to answer for.
+                // The new secret may have it, and could not be read: not for the sender to answer
+                // for.
                 (None, Some((_, reason))) => Err(reason.clone()),
                 (found, _) => Ok(found),
             },

@@ -1,5 +1,5 @@
-//! SQS queues to send to, for what cannot be stored and for work to be done: the only user of the SQS
-//! SDK. What is sent, and why, is the caller's to say.
+//! SQS queues to send to, for what cannot be stored and for work to be done: the only user of the
+//! SQS SDK. What is sent, and why, is the caller's to say.
 
 use std::sync::OnceLock;
 use std::time::Duration;

@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 
 use crate::ably::{self, Fetched};
 use crate::backfill::compare::{AtAbly, SETTLED_AFTER, is_edited};
-use crate::backfill::outcome::Failure;
+use crate::backfill::outcome::WalkError;
 use crate::backfill::walk::{Listed, Walk};
 use crate::chat::{ChatMessage, Serial};
 use crate::rest::Versions as Items;
@@ -39,7 +39,7 @@ impl Walk<'_> {
         archive: &BTreeMap<Serial, Archived>,
         range: (&Serial, &Serial),
         asked_at: i64,
-    ) -> Result<Asked<'c>, Failure> {
+    ) -> Result<Asked<'c>, WalkError> {
         let mut histories = self.histories(chunk, archive).await?;
         let at_ably = chunk.iter().map(|listed| {
             let serial = &listed.message().serial;
@@ -74,7 +74,7 @@ impl Walk<'_> {
         &self,
         chunk: &[Listed],
         archive: &BTreeMap<Serial, Archived>,
-    ) -> Result<HashMap<Serial, Vec<ChatMessage>>, Failure> {
+    ) -> Result<HashMap<Serial, Vec<ChatMessage>>, WalkError> {
         let is_settled = |listed: &Listed| {
             let archived = archive.get(&listed.message().serial);
             archived.is_some_and(|found| self.settled(found, &listed.fetched).is_some())
@@ -126,7 +126,7 @@ impl Walk<'_> {
         &self,
         chunk: &[Listed],
         range: (&Serial, &Serial),
-    ) -> Result<Vec<Lacking>, Failure> {
+    ) -> Result<Vec<Lacking>, WalkError> {
         let (store, room) = (&self.backfill.store, self.room);
         let known = store.annotations(room, range, false).await?;
         let has_reactions = |listed: &&Listed| {
@@ -174,7 +174,7 @@ impl Walk<'_> {
         &self,
         wanted: &[(Serial, Serial)],
         range: (&Serial, &Serial),
-    ) -> Result<u64, Failure> {
+    ) -> Result<u64, WalkError> {
         if wanted.is_empty() {
             return Ok(0);
         }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::backfill::ask::Asked;
 use crate::backfill::compare::{AtAbly, Compared, SETTLED_AFTER};
 use crate::backfill::context::Repair;
-use crate::backfill::outcome::Failure;
+use crate::backfill::outcome::WalkError;
 use crate::backfill::progress::Done;
 use crate::backfill::receipt::{PageReceipt, Tally, digest};
 use crate::backfill::walk::{Listed, Walk};
@@ -37,7 +37,7 @@ impl Walk<'_> {
         chunk: &[Listed],
         asked_at: i64,
         has_come_further: bool,
-    ) -> Result<Option<Done>, Failure> {
+    ) -> Result<Option<Done>, WalkError> {
         let (Some(first), Some(last)) = (chunk.first(), chunk.last()) else { return Ok(None) };
         let range = (&first.message().serial, &last.message().serial);
         let (store, backfill) = (&self.backfill.store, self.backfill);

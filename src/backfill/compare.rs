@@ -1,5 +1,5 @@
-//! One message at Ably and in the table: what is missing, older or different, and the rows that mend
-//! it. Pure.
+//! One message at Ably and in the table: what is missing, older or different, and the rows that
+//! mend it. Pure.
 
 use crate::ably::Fetched;
 use crate::backfill::context::Repair;
@@ -14,8 +14,8 @@ use crate::store::{
     Store, Unstorable, differences,
 };
 
-/// Ably's history may be so far behind what it delivers, in ms: what a read shows counts as of then, and
-/// rows that arrived later are not compared with it.
+/// Ably's history may be so far behind what it delivers, in ms: what a read shows counts as of
+/// then, and rows that arrived later are not compared with it.
 pub(super) const LAG: i64 = 10_000;
 /// What is older than that, in ms, has been in Ably's history for good: its lag, and twice the
 /// difference of clocks that a walk puts up with.
@@ -51,7 +51,7 @@ pub(super) struct Compared {
 }
 
 /// The rows of one version in the table.
-struct Rows<'a> {
+struct StoredRows<'a> {
     /// Its own.
     version: Option<&'a ChatMessage>,
     /// That of the message's latest version, if it holds this one.
@@ -112,7 +112,7 @@ impl AtAbly<'_> {
         setting: KeepVersions,
         archived: &'a Archived,
         version: &ChatMessage,
-    ) -> Rows<'a> {
+    ) -> StoredRows<'a> {
         let serial = &version.version.serial;
         let own = archived.versions.get(serial).map(|row| &row.message);
         let lacks_latest = match &archived.latest {
@@ -125,7 +125,7 @@ impl AtAbly<'_> {
             latest: lacks_latest && self.is_latest(version),
         };
         let latest = archived.latest.as_ref().filter(|row| row.version.serial == *serial);
-        Rows { version: own, latest, lacks }
+        StoredRows { version: own, latest, lacks }
     }
 
     fn version(
@@ -137,7 +137,7 @@ impl AtAbly<'_> {
         compared: &mut Compared,
     ) -> Result<(), Unstorable> {
         let rows = self.rows(store.settings().versions, archived, version);
-        let Rows { lacks, .. } = rows;
+        let StoredRows { lacks, .. } = rows;
         let record = rows.version.into_iter().chain(rows.latest).fold(version.clone(), merged);
         compared.tally.versions += 1;
         if lacks.version || lacks.latest {
@@ -181,8 +181,8 @@ impl AtAbly<'_> {
         Ok(())
     }
 
-    /// Whether the table will have every version just as Ably has it, and no other, so that they need not
-    /// be asked for again.
+    /// Whether the table will have every version just as Ably has it, and no other, so that they
+    /// need not be asked for again.
     fn settles(
         &self,
         store: &Store,
@@ -224,7 +224,8 @@ impl AtAbly<'_> {
             // The row may know more than the read.
             Some(row) if row.version.is_newer_than(version) => true,
             Some(row) if row.received_at.is_some_and(|at| at >= as_of) => true,
-            // Ably no longer keeps count of a deleted message's; what was known last, stays with it.
+            // Ably no longer keeps count of a deleted message's; what was known last, stays with
+            // it.
             Some(_) if latest.action == Action::Delete => true,
             Some(row) => is_same(&row.summary.reactions, found, with_clients),
         };
@@ -269,9 +270,9 @@ pub(super) fn is_edited(fetched: &Fetched) -> bool {
     message.version.serial != message.serial || message.action != Action::Create
 }
 
-/// Ably's record, with what only the row has: members that Ably may leave out, and what its Chat API
-/// cannot show. Where that shows no content at all (of a message that was published encrypted, or that is
-/// no chat message's data), the row's is kept.
+/// Ably's record, with what only the row has: members that Ably may leave out, and what its Chat
+/// API cannot show. Where that shows no content at all (of a message that was published encrypted,
+/// or that is no chat message's data), the row's is kept.
 fn merged(mut version: ChatMessage, row: &ChatMessage) -> ChatMessage {
     version.raw = version.raw.take().or_else(|| row.raw.clone());
     let shows_nothing = version.text.is_empty() && version.metadata == JsonText::default();
@@ -294,7 +295,8 @@ fn is_empty(reactions: &Reactions) -> bool {
     unique.is_empty() && distinct.is_empty() && multiple.is_empty()
 }
 
-/// Whether two states are the same: names and totals, and clients where both lists are whole and kept.
+/// Whether two states are the same: names and totals, and clients where both lists are whole and
+/// kept.
 fn is_same(one: &Reactions, other: &Reactions, with_clients: bool) -> bool {
     let list = |one: &ClientIdList, other: &ClientIdList| {
         let sorted = |list: &ClientIdList| {

@@ -33,6 +33,19 @@ pub enum Gap {
     Reactions,
 }
 
+impl Gap {
+    /// The word that logs and `--json` have for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Older => "older",
+            Self::Different => "different",
+            Self::Reactions => "reactions",
+        }
+    }
+}
+
 impl Finding {
     pub(super) fn of(version: &ChatMessage, gap: Gap, members: Vec<&'static str>) -> Self {
         let (serial, version) = (version.serial.clone(), version.version.serial.clone());

@@ -1,5 +1,6 @@
-//! Finds what Ably did not deliver, and mends it: walks Ably's history of a room, compares each page with
-//! the table, writes what is absent under the same conditions as live data, and leaves a receipt.
+//! Finds what Ably did not deliver, and mends it: walks Ably's history of a room, compares each
+//! page with the table, writes what is absent under the same conditions as live data, and leaves a
+//! receipt.
 
 mod ask;
 mod chunk;
@@ -19,7 +20,7 @@ mod walk;
 
 pub use context::{Backfill, Repair};
 pub use finding::{Finding, Gap};
-pub use outcome::{Failure, Observer, Walked};
+pub use outcome::{Observer, WalkError, Walked};
 pub use receipt::{PageReceipt, Receipt, Tally, Window, receipts};
 pub use rooms::{DaysSeen, active_rooms, days_seen, stored_rooms};
 pub use scope::Scope;

@@ -46,7 +46,7 @@ impl Walked {
 /// A walk ended early. Whoever walks many rooms goes on to the next, unless it is fatal.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
-pub struct Failure {
+pub struct WalkError {
     /// Why.
     pub reason: String,
     /// Whether other rooms would fail by it too.
@@ -55,20 +55,20 @@ pub struct Failure {
     pub is_of_name: bool,
 }
 
-impl Failure {
+impl WalkError {
     pub(super) fn of(reason: &str) -> Self {
         Self { reason: reason.into(), is_fatal: false, is_of_name: false }
     }
 }
 
-impl From<RestError> for Failure {
+impl From<RestError> for WalkError {
     fn from(error: RestError) -> Self {
         let (is_fatal, is_of_name) = (error.is_of_key(), error.is_of_name());
         Self { reason: error.to_string(), is_fatal, is_of_name }
     }
 }
 
-impl From<StoreError> for Failure {
+impl From<StoreError> for WalkError {
     fn from(error: StoreError) -> Self {
         Self::of(&error.to_string())
     }

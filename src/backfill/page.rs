@@ -9,16 +9,16 @@ use tracing::warn;
 use crate::ably;
 use crate::backfill::compare::is_edited;
 use crate::backfill::context::Repair;
-use crate::backfill::outcome::Failure;
+use crate::backfill::outcome::WalkError;
 use crate::backfill::progress::Progress;
 use crate::backfill::receipt::Window;
 use crate::backfill::walk::{Listed, Walk};
 use crate::chat::{ChatMessage, RoomName, Serial};
 use crate::logs::{KEPT_ASIDE, names};
-use crate::rest::{Form, Page};
+use crate::rest::{Form, HistoryPage};
 
-/// Messages that have versions beyond their first, for each of which Ably is asked once, in one chunk of
-/// a page; at a pace of ten requests a second, a walk can stop within ten seconds.
+/// Messages that have versions beyond their first, for each of which Ably is asked once, in one
+/// chunk of a page; at a pace of ten requests a second, a walk can stop within ten seconds.
 const EDITED_IN_CHUNK: usize = 100;
 /// Bytes of history in one chunk, whose rows are in memory with it.
 const BYTES_IN_CHUNK: usize = 512 << 10;
@@ -46,14 +46,15 @@ impl Walk<'_> {
     /// Does a page, chunk by chunk; whether all of it, for it may be time to stop.
     pub(super) async fn page(
         &self,
-        mut page: Page,
+        mut page: HistoryPage,
         window: Window,
         (progress, course): (&mut Progress, &mut Course),
-    ) -> Result<bool, Failure> {
+    ) -> Result<bool, WalkError> {
         let asked_at = page.asked_at;
         // Its memory is counted until all of it is done.
         let mut listed = self.read_page(&mut page);
-        // A page that repeats another, or part of it, brings nothing new. Ably's pages disagree whether
+        // A page that repeats another, or part of it, brings nothing new. Ably's pages disagree
+        // whether
         // `end` belongs to the window.
         let (last, resumed_at) = (progress.last().cloned(), course.resumed_at.clone());
         let serials = listed.iter().map(|listed| listed.message().serial.clone()).collect();
@@ -71,7 +72,7 @@ impl Walk<'_> {
         let new = listed.partition_point(|it| Some(&it.message().serial) <= last.as_ref());
         let (stragglers, new) = listed.split_at(new);
         if stragglers.len() > MAX_STRAGGLERS {
-            return Err(Failure::of("Ably's history is not in the order that was asked for"));
+            return Err(WalkError::of("Ably's history is not in the order that was asked for"));
         }
         for straggler in stragglers {
             // It is stored. Its place is within what a receipt covers already.
@@ -95,9 +96,9 @@ impl Walk<'_> {
         Ok(true)
     }
 
-    /// Looks at messages of before the checkpoint again: one that was not there when their pages were
-    /// done came out of order. Whether all of them were looked at.
-    async fn known(&self, listed: &[Listed], asked_at: i64) -> Result<bool, Failure> {
+    /// Looks at messages of before the checkpoint again: one that was not there when their pages
+    /// were done came out of order. Whether all of them were looked at.
+    async fn known(&self, listed: &[Listed], asked_at: i64) -> Result<bool, WalkError> {
         for chunk in chunks(listed) {
             let Some(done) = self.chunk(chunk, asked_at, false).await? else { return Ok(false) };
             // What a comparison leaves missing, it may have counted before it was stopped.
@@ -110,7 +111,7 @@ impl Walk<'_> {
     }
 
     /// The messages of a page, in the order of their serials, each once.
-    fn read_page(&self, page: &mut Page) -> Vec<Listed> {
+    fn read_page(&self, page: &mut HistoryPage) -> Vec<Listed> {
         let mut listed = Vec::with_capacity(page.items.len());
         let mut odd: BTreeMap<Vec<&str>, (Serial, u64)> = BTreeMap::new();
         for item in std::mem::take(&mut page.items) {

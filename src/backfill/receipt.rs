@@ -1,5 +1,5 @@
-//! Receipts: what of a room and window was seen at Ably and is in the table, in a form that the table
-//! alone can be held against later.
+//! Receipts: what of a room and window was seen at Ably and is in the table, in a form that the
+//! table alone can be held against later.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +13,8 @@ use crate::store::{
     differences, hex, version_line,
 };
 
-/// Part of time: from, included, until, not included; ms since the epoch, by the time at which messages
-/// were created.
+/// Part of time: from, included, until, not included; ms since the epoch, by the time at which
+/// messages were created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// The first ms.
@@ -89,7 +89,7 @@ impl Tally {
     }
 }
 
-/// Part of a receipt: so many messages in the order of their serials.
+/// Part of a receipt: messages that follow each other in the order of their serials.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PageReceipt {

@@ -7,13 +7,13 @@ use futures_util::join;
 use tokio::time::Instant;
 
 use crate::backfill::context::Backfill;
-use crate::backfill::outcome::{Failure, Observer, Walked};
+use crate::backfill::outcome::{Observer, WalkError, Walked};
 use crate::backfill::page::Course;
 use crate::backfill::progress::Progress;
 use crate::backfill::receipt::{Receipt, Window};
 use crate::backfill::walk::Walk;
 use crate::chat::RoomName;
-use crate::rest::{Page, history_query};
+use crate::rest::{HistoryPage, history_query};
 use crate::store::Document;
 use crate::time::now;
 
@@ -21,16 +21,17 @@ use crate::time::now;
 const CHECKPOINT_PERIOD: Duration = Duration::from_secs(5);
 /// Pages of a receipt; then the next begins. A page's part has some 300 bytes.
 const PAGES_IN_RECEIPT: usize = 200;
-/// How far before its checkpoint a walk goes on, in ms: times of messages may be out of the order of
-/// their serials by less.
+/// How far before its checkpoint a walk goes on, in ms: times of messages may be out of the order
+/// of their serials by less.
 const OVERLAP: i64 = 60_000;
-/// Pages in a row that bring nothing new, before the walk gives up: a history that turns in circles.
+/// Pages in a row that bring nothing new, before the walk gives up: a history that turns in
+/// circles.
 const MAX_IDLE_PAGES: usize = 100;
 
 impl Backfill {
     /// Walks a room's window, or what of it comes after the checkpoint of an earlier walk that was
-    /// stopped. Checkpoints are told apart by `origin`, in ms since the epoch: where the window began, for
-    /// whoever asked for it, before part of it was done.
+    /// stopped. A checkpoint is identified by `origin`, in ms since the epoch: where the window
+    /// began, for whoever asked for it, before part of it was done.
     ///
     /// # Errors
     /// When Ably or the table could not be asked. What was done so far, is done.
@@ -39,7 +40,7 @@ impl Backfill {
         room: &RoomName,
         (window, origin): (Window, i64),
         observer: &dyn Observer,
-    ) -> Result<Walked, Failure> {
+    ) -> Result<Walked, WalkError> {
         let full = if self.is_full { "-full" } else { "" };
         let checkpoint = format!("{origin:015}#{}{full}", self.repair.word());
         let walk = Walk {
@@ -57,7 +58,7 @@ impl Backfill {
 
 impl Walk<'_> {
     /// Walks a window to its end, from its checkpoint if there is one.
-    pub(super) async fn run(&self, window: Window) -> Result<Walked, Failure> {
+    pub(super) async fn run(&self, window: Window) -> Result<Walked, WalkError> {
         let mut progress = self.begin(window).await?;
         let mut walked = Walked { resumed: progress.whole(), ..Walked::default() };
         self.failures.store(progress.failures, Ordering::Relaxed);
@@ -80,7 +81,7 @@ impl Walk<'_> {
             let is_done = done?;
             idle = if progress.last() == before.as_ref() { idle + 1 } else { 0 };
             if idle > MAX_IDLE_PAGES {
-                return Err(Failure::of("Ably's history has pages without end"));
+                return Err(WalkError::of("Ably's history has pages without end"));
             }
             let has_come_further = course.has_come_further(&progress);
             // Not at the very end, where nothing is left to stop.
@@ -108,7 +109,7 @@ impl Walk<'_> {
     }
 
     /// The progress of an earlier walk, as far as it still holds; else none.
-    async fn begin(&self, window: Window) -> Result<Progress, Failure> {
+    async fn begin(&self, window: Window) -> Result<Progress, WalkError> {
         let store = &self.backfill.store;
         if !self.backfill.is_executed {
             return Ok(Progress::begin(self.scope.clone(), window.from));
@@ -129,7 +130,7 @@ impl Walk<'_> {
         progress: &Progress,
         until: i64,
         walked: &mut Walked,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), WalkError> {
         walked.failures = self.failures();
         walked.tally = progress.whole();
         if walked.is_stopped {
@@ -156,16 +157,16 @@ impl Walk<'_> {
         &self,
         query: Option<&str>,
         has_come_further: bool,
-    ) -> Result<Option<Page>, Failure> {
+    ) -> Result<Option<HistoryPage>, WalkError> {
         let Some(query) = query else { return Ok(None) };
         self.unless_stopped(has_come_further, self.fetch(query)).await.transpose()
     }
 
-    async fn fetch(&self, query: &str) -> Result<Page, Failure> {
+    async fn fetch(&self, query: &str) -> Result<HistoryPage, WalkError> {
         Ok(self.backfill.rest.history(self.room, query).await?)
     }
 
-    async fn save(&self, progress: &Progress) -> Result<(), Failure> {
+    async fn save(&self, progress: &Progress) -> Result<(), WalkError> {
         if self.backfill.is_executed {
             let key = (self.room, Document::Checkpoint, &*self.checkpoint);
             let store = &self.backfill.store;
@@ -175,7 +176,7 @@ impl Walk<'_> {
     }
 
     /// Ends a receipt in the middle of a window, and begins the next.
-    async fn cut(&self, progress: Progress, walked: &mut Walked) -> Result<Progress, Failure> {
+    async fn cut(&self, progress: Progress, walked: &mut Walked) -> Result<Progress, WalkError> {
         // Times may be out of the order of serials: what is just below may be on the next page.
         let until = (progress.position() - OVERLAP).max(progress.from);
         if progress.failures == 0 {
@@ -191,7 +192,7 @@ impl Walk<'_> {
         progress: &Progress,
         until: i64,
         walked: &mut Walked,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), WalkError> {
         if progress.done.is_empty() && !self.backfill.leaves_empty_receipts {
             return Ok(());
         }

@@ -12,8 +12,8 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Stores what comes through Ably Queues in DynamoDB. Settings are environment variables; README.md
-/// describes them.
+/// Stores what comes through Ably Queues in DynamoDB. Settings are environment variables;
+/// docs/CONFIGURATION.md describes them.
 #[derive(Parser)]
 #[command(version)]
 struct Flags {

@@ -6,7 +6,7 @@ use crate::config::reader::{ConfigError, Reader, environment, secret};
 use crate::mistake::Mistake;
 use crate::rest::{ApiKey, base_url};
 
-/// Everything the backfill and the reconcile function can be told by the environment.
+/// Settings of the backfill and the reconcile function.
 #[derive(Clone, Debug)]
 pub struct AblyRestConfig {
     /// What is stored, and where.

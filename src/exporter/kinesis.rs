@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::exporter::record::Record;
+use crate::exporter::record::NamedRecord;
 use crate::exporter::source::Arrival;
 use crate::ingest::delivery::{self, Delivery, OnPermanentFailure, Order, Unreadable};
 
@@ -23,7 +23,10 @@ struct Kinesis {
 }
 
 /// Reads one record, identified by its sequence number.
-pub(super) fn read<'a>(raw: &'a RawValue, arrival: &Arrival<'_>) -> Result<Record<'a>, Unreadable> {
+pub(super) fn read<'a>(
+    raw: &'a RawValue,
+    arrival: &Arrival<'_>,
+) -> Result<NamedRecord<'a>, Unreadable> {
     let KinesisRecord { kinesis, arn } = delivery::read(raw)?;
     let identifier = kinesis.sequence_number.filter(|number| !number.is_empty());
     let delivery = Delivery {
@@ -38,5 +41,5 @@ pub(super) fn read<'a>(raw: &'a RawValue, arrival: &Arrival<'_>) -> Result<Recor
         on_permanent_failure: OnPermanentFailure::Park,
         order: Order::Stream,
     };
-    Ok(Record::new(delivery, identifier))
+    Ok(NamedRecord::new(delivery, identifier))
 }

@@ -1,16 +1,17 @@
-//! The exporter's function: takes an event apart by its [`source`], ingests the records, and answers
-//! as that source understands.
+//! The exporter's function: takes an event apart by its [`source`], ingests the records, and
+//! answers as that source understands.
 //!
-//! One file for each event source, all of one shape: `direct`, `records` with `sqs` and `kinesis`,
-//! `kafka` and `rabbitmq` over `whole_batch`, `webhook` with `webhook_auth`; `unknown` refuses.
+//! One file for each event source, all of one shape: `direct`, `sqs` and `kinesis` over
+//! `partial_batch`, `kafka` and `rabbitmq` over `whole_batch`, `webhook` with `webhook_auth`;
+//! `unknown` refuses.
 
 mod direct;
 mod event;
 mod kafka;
 mod kinesis;
+mod partial_batch;
 mod rabbitmq;
 mod record;
-mod records;
 mod source;
 mod sqs;
 mod unknown;
@@ -36,7 +37,7 @@ use source::{Arrival, Refused, Source, Taken};
 
 /// All event sources, in the order in which an event is tried on them. The last takes any.
 const SOURCES: [&Source; 6] = [
-    &records::SOURCE,
+    &partial_batch::SOURCE,
     &kafka::SOURCE,
     &rabbitmq::SOURCE,
     &webhook::SOURCE,

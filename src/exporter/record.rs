@@ -4,7 +4,7 @@ use crate::ingest::delivery::Delivery;
 use crate::ingest::parked::Fragment;
 
 /// A record, and what its source calls it in the answer.
-pub(super) struct Record<'a> {
+pub(super) struct NamedRecord<'a> {
     pub(super) delivery: Delivery<'a>,
     pub(super) identifier: Option<String>,
     /// What it holds of a record that was parked in pieces.
@@ -13,7 +13,7 @@ pub(super) struct Record<'a> {
     pub(super) others: Vec<Option<String>>,
 }
 
-impl<'a> Record<'a> {
+impl<'a> NamedRecord<'a> {
     pub(super) fn new(delivery: Delivery<'a>, identifier: Option<String>) -> Self {
         Self { delivery, identifier, piece: None, others: Vec::new() }
     }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::exporter::record::Record;
+use crate::exporter::record::NamedRecord;
 use crate::exporter::source::Arrival;
 use crate::ingest::delivery::{self, Delivery, OnPermanentFailure, Order, Unreadable};
 use crate::ingest::parked;
@@ -35,7 +35,10 @@ struct Attributes {
 }
 
 /// Reads one record. What comes from the failure queue goes back there if it still fails.
-pub(super) fn read<'a>(raw: &'a RawValue, arrival: &Arrival<'_>) -> Result<Record<'a>, Unreadable> {
+pub(super) fn read<'a>(
+    raw: &'a RawValue,
+    arrival: &Arrival<'_>,
+) -> Result<NamedRecord<'a>, Unreadable> {
     let record: SqsRecord<'_> = delivery::read(raw)?;
     let identifier = record.message_id.filter(|id| !id.is_empty());
     let queue = record.arn.as_deref().and_then(|arn| arn.rsplit(':').next()).unwrap_or_default();
@@ -71,5 +74,5 @@ pub(super) fn read<'a>(raw: &'a RawValue, arrival: &Arrival<'_>) -> Result<Recor
         order,
     };
     delivery.open();
-    Ok(Record { piece, ..Record::new(delivery, identifier) })
+    Ok(NamedRecord { piece, ..NamedRecord::new(delivery, identifier) })
 }

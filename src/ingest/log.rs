@@ -69,8 +69,8 @@ impl NotStored<'_> {
             requestId = request_id,
             source = delivery.source,
             record = short(&delivery.id),
-            ably.room = room,
-            message.serial = serial,
+            room,
+            serial,
             errorType = failure.error_type.as_str(),
             reason = failure.reason,
             then,
@@ -86,8 +86,8 @@ impl NotStored<'_> {
             requestId = request_id,
             source = delivery.source,
             record = short(&delivery.id),
-            ably.room = room,
-            message.serial = serial,
+            room,
+            serial,
             errorType = failure.error_type.as_str(),
             messages = count,
             reason = failure.reason,
@@ -112,8 +112,8 @@ fn kept_aside(request_id: &str, deliveries: &[&Delivery<'_>], outcomes: &[Outcom
         warn!(
             requestId = request_id,
             source,
-            ably.room = room,
-            message.serial = serial,
+            room,
+            serial,
             members = members.join(" "),
             messages,
             "{KEPT_ASIDE}"
@@ -132,8 +132,8 @@ fn encoding_lost(request_id: &str, deliveries: &[&Delivery<'_>], outcomes: &[Out
     warn!(
         requestId = request_id,
         source,
-        ably.room = room,
-        message.serial = serial,
+        room,
+        serial,
         messages = (count > 1).then_some(count),
         "stored with an empty text: `data` is a string without `encoding` that reads like a \
          chat payload; the delivery seems to lose `encoding`"
@@ -175,7 +175,7 @@ pub(crate) fn invocation(request_id: &str, outcomes: &[Outcome], duration: Durat
         skipped = sum(|report| report.skipped.values().sum()),
         failed = sum(|report| report.failed.len() as u64),
         odd = sum(|report| report.odd.len() as u64),
-        duration_ms = duration.as_secs_f64() * 1_000.0,
+        durationMs = duration.as_secs_f64() * 1_000.0,
         "ingested"
     );
 }

@@ -96,8 +96,8 @@ pub struct Report {
     /// Messages with members of another type than they should be, and which those are.
     #[serde(skip)]
     pub odd: Vec<(Option<RoomName>, Option<Serial>, Vec<&'static str>)>,
-    /// The rows in which the record's order of arrival counts. If a record comes again, so must those
-    /// behind it that share such a row.
+    /// The rows in which the record's order of arrival counts. If a record comes again, so must
+    /// those behind it that share such a row.
     #[serde(skip)]
     pub ordered_rows: Vec<Key>,
 }
@@ -169,7 +169,8 @@ fn first_few<S: Serializer>(failed: &[Failure], serializer: S) -> Result<S::Ok, 
     serializer.collect_seq(failed.iter().take(NAMED_FAILURES))
 }
 
-/// Some failures in words, separated by semicolons; the rest are counted, and all of them are logged.
+/// Some failures in words, separated by semicolons; the rest are counted, and all of them are
+/// logged.
 pub(crate) fn reasons(failed: &[&Failure]) -> String {
     let mut text = String::new();
     for (index, failure) in failed.iter().take(NAMED_FAILURES).enumerate() {

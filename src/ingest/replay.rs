@@ -28,8 +28,8 @@ struct Replayed<'a> {
 }
 
 impl Delivery<'_> {
-    /// Replaces a parked or failed-invocation record with its original payload, id and arrival time.
-    /// Returns whether it was one.
+    /// Replaces a parked or failed-invocation record with its original payload, id and arrival
+    /// time. Returns whether it was one.
     pub(crate) fn open(&mut self) -> bool {
         let body = self.body.as_deref().ok().and_then(|body| str::from_utf8(body).ok());
         let replayed = body.and_then(|body| open(body, self.received_at));

@@ -1,5 +1,5 @@
-//! An HTTP request as a function URL, API Gateway (HTTP and REST API) or a load balancer hands it to
-//! a function, and the answer in the form that its front end takes.
+//! An HTTP request as a function URL, API Gateway (HTTP and REST API) or a load balancer hands it
+//! to a function, and the answer in the form that its front end takes.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -79,7 +79,7 @@ impl Metrics {
 fn write(emf: &Mutex<Emf>, line: &impl Entry) {
     let mut emf = emf.lock().unwrap_or_else(PoisonError::into_inner);
     if let Err(error) = emf.format(line, &mut stdout().lock()) {
-        tracing::warn!(%error, "metrics not written");
+        tracing::warn!(reason = %error, "metrics not written");
     }
 }
 

@@ -16,7 +16,7 @@ use lapin::{Channel, Connection, ConnectionProperties, Consumer as Deliveries, E
 use crate::queue::address::{Address, QueueName};
 
 /// A message, and the queue it is from: an index into the consumer's queues.
-pub(super) struct Taken {
+pub(super) struct Arrived {
     pub(super) queue: usize,
     pub(super) message: Message,
 }
@@ -82,7 +82,7 @@ impl Queues {
     }
 
     /// The next message, of any queue; or why there will be none.
-    pub(super) async fn next(&mut self) -> Result<Taken, Ended> {
+    pub(super) async fn next(&mut self) -> Result<Arrived, Ended> {
         poll_fn(|context| {
             let count = self.queues.len();
             for queue in (0..count).map(|offset| (self.first + offset) % count) {
@@ -90,7 +90,7 @@ impl Queues {
                 if let Poll::Ready(arrived) = deliveries.poll_next_unpin(context) {
                     self.first = (queue + 1) % count;
                     return Poll::Ready(match arrived {
-                        Some(Ok(message)) => Ok(Taken { queue, message }),
+                        Some(Ok(message)) => Ok(Arrived { queue, message }),
                         Some(Err(error)) => Err(Ended::by(&error, &self.address, Some(name))),
                         // The end of one queue is the end of the session.
                         None => Err(Ended::Lost("the broker ended a consumer".into())),
@@ -111,14 +111,14 @@ impl Queues {
     /// number holds for new consumers only, so that each queue gets one (RabbitMQ docs "Consumer
     /// Prefetch"); a number for the channel would take effect at once, but not on every kind of
     /// queue.
-    pub(super) async fn hand_over(&mut self, prefetch: u16) -> Result<Vec<Taken>, Ended> {
+    pub(super) async fn hand_over(&mut self, prefetch: u16) -> Result<Vec<Arrived>, Ended> {
         let mut taken = Vec::new();
         for (index, queue) in self.queues.iter_mut().enumerate() {
             let ended = |error: lapin::Error| Ended::by(&error, &self.address, Some(&queue.name));
             let options = BasicCancelOptions::default();
             queue.channel.basic_cancel(queue.deliveries.tag(), options).await.map_err(ended)?;
             while let Some(message) = queue.deliveries.next().await {
-                taken.push(Taken { queue: index, message: message.map_err(ended)? });
+                taken.push(Arrived { queue: index, message: message.map_err(ended)? });
             }
             queue.deliveries =
                 consume(&queue.channel, &queue.name, prefetch).await.map_err(ended)?;
@@ -129,12 +129,16 @@ impl Queues {
     }
 
     /// Tells the broker of each message what became of it. How many were rejected.
-    pub(super) async fn tell(&self, batch: &[Taken], answers: &[Settlement]) -> Result<u64, Ended> {
+    pub(super) async fn tell(
+        &self,
+        batch: &[Arrived],
+        answers: &[Settlement],
+    ) -> Result<u64, Ended> {
         let told = self.answer(batch, answers).await;
         told.map_err(|error| Ended::by(&error, &self.address, None))
     }
 
-    async fn answer(&self, batch: &[Taken], answers: &[Settlement]) -> lapin::Result<u64> {
+    async fn answer(&self, batch: &[Arrived], answers: &[Settlement]) -> lapin::Result<u64> {
         let mut rejected = 0;
         for (queue, Queue { channel, .. }) in self.queues.iter().enumerate() {
             let of_queue = || {
@@ -148,7 +152,7 @@ impl Queues {
                 channel.basic_ack(last.message.delivery_tag, options).await?;
                 continue;
             }
-            for (Taken { message, .. }, answer) in of_queue() {
+            for (Arrived { message, .. }, answer) in of_queue() {
                 let tag = message.delivery_tag;
                 match answer {
                     Settlement::Ack => {
@@ -176,7 +180,7 @@ impl Queues {
             let options = BasicCancelOptions::default();
             let cancelled = channel.basic_cancel(deliveries.tag(), options).await;
             if let Err(error) = cancelled {
-                tracing::warn!(%error, "a consumer could not be cancelled");
+                tracing::warn!(reason = %error, "a consumer could not be cancelled");
             }
         }
     }
@@ -184,7 +188,7 @@ impl Queues {
     /// Says good-bye. What has not been acknowledged goes back to its place in the queue.
     pub(super) async fn close(&self) {
         if let Err(error) = self.connection.close(200, "shutdown".into()).await {
-            tracing::warn!(%error, "the connection could not be closed");
+            tracing::warn!(reason = %error, "the connection could not be closed");
         }
     }
 }

@@ -1,10 +1,10 @@
 //! The messages in hand, counted in bytes: the broker counts messages only, and one may have as
-//! many bytes as a thousand others. So it is told a number that fits, by the sizes of those that
+//! many bytes as a thousand others. So it gets a number that fits, by the sizes of those that
 //! came.
 
 use std::collections::VecDeque;
 
-use crate::queue::broker::{Ended, Taken};
+use crate::queue::broker::{Arrived, Ended};
 
 /// Messages to begin with: these fit, even if each is as big as Ably lets them be.
 pub(super) const FIRST_PREFETCH: u16 = 128;
@@ -17,7 +17,7 @@ const BATCH_BYTES: usize = 8 << 20;
 /// What a message takes beside its body.
 const OVERHEAD: usize = 1_024;
 
-impl Taken {
+impl Arrived {
     fn bytes(&self) -> usize {
         self.message.data.len() + OVERHEAD
     }
@@ -25,7 +25,7 @@ impl Taken {
 
 /// Messages that are not acknowledged yet.
 pub(super) struct Hand {
-    waiting: VecDeque<Taken>,
+    waiting: VecDeque<Arrived>,
     /// Of those that wait, and those that are being stored.
     bytes: usize,
     count: usize,
@@ -45,7 +45,7 @@ impl Hand {
 
     /// Takes what comes. What is not kept goes back to the queue when the session ends, in its
     /// order.
-    pub(super) fn add(&mut self, arrived: Result<Taken, Ended>) {
+    pub(super) fn add(&mut self, arrived: Result<Arrived, Ended>) {
         match arrived {
             Err(ended) => self.end = Some(ended),
             Ok(_) if self.end.is_some() => {}
@@ -76,9 +76,9 @@ impl Hand {
     }
 
     /// The next messages to be stored together, `most` of them.
-    pub(super) fn batch(&mut self, most: usize) -> Vec<Taken> {
+    pub(super) fn batch(&mut self, most: usize) -> Vec<Arrived> {
         let mut bytes = 0;
-        let fits = |taken: &&Taken| {
+        let fits = |taken: &&Arrived| {
             bytes += taken.bytes();
             bytes <= BATCH_BYTES
         };
@@ -88,8 +88,8 @@ impl Hand {
     }
 
     /// Lets go of a batch that has been dealt with.
-    pub(super) fn done(&mut self, batch: &[Taken]) {
-        let bytes: usize = batch.iter().map(Taken::bytes).sum();
+    pub(super) fn done(&mut self, batch: &[Arrived]) {
+        let bytes: usize = batch.iter().map(Arrived::bytes).sum();
         self.bytes -= bytes;
         self.count -= batch.len();
         if let Some(mean) = bytes.checked_div(batch.len()) {
@@ -119,7 +119,7 @@ impl Hand {
 mod tests {
     use super::*;
 
-    fn taken(bytes: usize) -> Result<Taken, Ended> {
+    fn taken(bytes: usize) -> Result<Arrived, Ended> {
         let message = lapin::message::Delivery::mock(
             1,
             "".into(),
@@ -127,7 +127,7 @@ mod tests {
             false,
             vec![0; bytes - OVERHEAD],
         );
-        Ok(Taken { queue: 0, message })
+        Ok(Arrived { queue: 0, message })
     }
 
     fn hand(sizes: &[usize]) -> Hand {

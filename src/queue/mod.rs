@@ -1,6 +1,6 @@
 //! The Ably Queue consumer: a long-running program for what no Lambda can subscribe to (Ably docs
-//! "Ably Queues"). It declares and binds nothing, which Ably refuses; it takes messages, stores them
-//! through the same [`crate::ingest`] as the function, and acknowledges them only then.
+//! "Ably Queues"). It declares and binds nothing, which Ably refuses; it takes messages, stores
+//! them through the same [`crate::ingest`] as the function, and acknowledges them only then.
 
 mod address;
 mod broker;

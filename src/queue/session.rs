@@ -13,7 +13,7 @@ use crate::ingest::delivery::{self, Delivery, OnPermanentFailure, Order};
 use crate::ingest::outcome::{Disposition, ErrorType, Outcome};
 use crate::ingest::{Attempt, log};
 use crate::queue::address::QueueName;
-use crate::queue::broker::{Ended, Queues, Settlement, Taken};
+use crate::queue::broker::{Arrived, Ended, Queues, Settlement};
 use crate::queue::consumer::{Consumer, Options};
 use crate::queue::hand::Hand;
 use crate::queue::pauses::{Pauses, pause, pauses};
@@ -57,7 +57,7 @@ impl<'a> Session<'a> {
             }
         };
         let names: Vec<_> = names.iter().map(QueueName::as_str).collect();
-        tracing::info!(broker = %address, queues = ?names, prefetch, "consuming");
+        tracing::info!(broker = %address, queues = names.join(","), prefetch, "consuming");
         Ok(queues)
     }
 
@@ -129,7 +129,7 @@ impl<'a> Session<'a> {
         &mut self,
         queues: &mut Queues,
         hand: &mut Hand,
-        batch: &[Taken],
+        batch: &[Arrived],
     ) -> Result<(), Ended> {
         let status = &self.consumer.status;
         self.batches += 1;
@@ -190,7 +190,7 @@ impl<'a> Session<'a> {
             tracing::error!(
                 requestId = attempt.request_id,
                 messages,
-                failing_ms = now() - since,
+                failingMs = now() - since,
                 reason,
                 "the table takes no messages; trying again"
             );
@@ -220,7 +220,11 @@ impl<'a> Session<'a> {
         answers
     }
 
-    fn delivery<'b>(&self, Taken { queue, message }: &'b Taken, received_at: i64) -> Delivery<'b> {
+    fn delivery<'b>(
+        &self,
+        Arrived { queue, message }: &'b Arrived,
+        received_at: i64,
+    ) -> Delivery<'b> {
         let id = message.properties.message_id().as_ref().map(ToString::to_string);
         Delivery {
             source: "queue",

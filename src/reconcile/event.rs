@@ -95,8 +95,8 @@ impl Event {
         match source {
             Some("channel.lifecycle") => Self::Other,
             _ => Self::Unknown(
-                "expected a schedule's input ({\"task\":\"rooms\"} or {\"task\":\"signs\"}), records of the \
-                 work queue or an event of an Ably rule for channel.lifecycle"
+                "expected a schedule's input ({\"task\":\"rooms\"} or {\"task\":\"signs\"}), \
+                 records of the work queue or an event of an Ably rule for channel.lifecycle"
                     .into(),
             ),
         }
@@ -129,7 +129,10 @@ mod tests {
         let rooms = |days| Event::Task(Task::Rooms { days });
         assert_eq!(Event::read(json!({"task": "rooms"})), rooms(None));
         assert_eq!(Event::read(json!({"task": "rooms", "days": 2})), rooms(Some(2)));
-        let lifecycle = |name: &str| json!({"source": "channel.lifecycle", "channel": "a::$chat", "name": name, "data": {}});
+        let lifecycle = |name: &str| {
+            let source = "channel.lifecycle";
+            json!({"source": source, "channel": "a::$chat", "name": name, "data": {}})
+        };
         assert_eq!(Event::read(lifecycle("channel.closed")), Event::Closed(room));
         assert_eq!(Event::read(lifecycle("channel.opened")), Event::Other);
         for odd in [

@@ -231,7 +231,7 @@ impl Function {
         if !self.sink.keeps(&room) {
             return Ok(Answer::Done(json!({"ignored": true})));
         }
-        tracing::info!(ably.room = short(&room.0), "channel closed; room queued");
+        tracing::info!(room = short(&room.0), "channel closed; room queued");
         let work = Work::of(room).json();
         let delay = Duration::from_secs(60);
         self.queue.send_all(&[work], delay, deadline).await?;
@@ -332,7 +332,7 @@ impl Function {
         };
         let Walked { tally, is_stopped, .. } = &walked;
         tracing::info!(
-            ably.room = short(&work.room.0),
+            room = short(&work.room.0),
             from,
             until,
             messages = tally.messages,
@@ -357,7 +357,7 @@ impl Function {
     fn name_refused(&self, room: &RoomName, reason: &str) {
         let mut refused = self.refused_names.lock().unwrap_or_else(PoisonError::into_inner);
         if refused.insert(room.clone()) {
-            tracing::warn!(ably.room = short(&room.0), reason, "no room of Ably's has this name");
+            tracing::warn!(room = short(&room.0), reason, "no room of Ably's has this name");
         }
     }
 
@@ -380,11 +380,11 @@ impl Observer for Log {
         if self.named.fetch_add(1, Ordering::Relaxed) < NAMED_GAPS {
             let (serial, version) = (&finding.serial, &finding.version);
             tracing::warn!(
-                ably.room = short(&room.0),
-                message.serial = short(serial.as_str()),
+                room = short(&room.0),
+                serial = short(serial.as_str()),
                 version = short(version.as_str()),
-                gap = ?finding.gap,
-                members = ?finding.members,
+                gap = finding.gap.word(),
+                members = finding.members.join(" "),
                 "gap found"
             );
         }
@@ -392,12 +392,7 @@ impl Observer for Log {
 
     fn failed(&self, room: &RoomName, serial: Option<&Serial>, reason: &str) {
         let serial = serial.map_or("", |serial| short(serial.as_str()));
-        tracing::error!(
-            ably.room = short(&room.0),
-            message.serial = serial,
-            reason,
-            "message not reconciled"
-        );
+        tracing::error!(room = short(&room.0), serial, reason, "message not reconciled");
     }
 
     fn progress(&self, _room: &RoomName, _done: &Tally) {}

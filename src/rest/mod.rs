@@ -64,7 +64,7 @@ impl Times {
 
 /// One page of an answer.
 #[derive(Debug)]
-pub struct Page {
+pub struct HistoryPage {
     /// What is on it.
     pub items: Vec<Box<RawValue>>,
     /// The query of the next page; `None` at the end, which a short or empty page is not.
@@ -187,13 +187,13 @@ impl AblyRest {
     ///
     /// # Errors
     /// When Ably does not give it.
-    pub async fn history(&self, room: &RoomName, query: &str) -> Result<Page, RestError> {
+    pub async fn history(&self, room: &RoomName, query: &str) -> Result<HistoryPage, RestError> {
         match room_path(room) {
             Some(path) => self.page(&format!("{path}/messages"), query, &self.budget).await,
             None => {
                 let path = format!("{}/messages", channel_path(room));
                 let page = self.page(&path, query, &self.budget).await?;
-                Ok(Page { form: Form::PubSub, ..page })
+                Ok(HistoryPage { form: Form::PubSub, ..page })
             }
         }
     }

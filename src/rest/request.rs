@@ -10,7 +10,7 @@ use reqwest::header::{CONTENT_TYPE, DATE, LINK};
 use serde_json::value::RawValue;
 
 use super::error::Kind;
-use super::{AblyRest, Budget, Form, Held, Page, RestError, budget, link, query};
+use super::{AblyRest, Budget, Form, Held, HistoryPage, RestError, budget, link, query};
 use crate::time::now;
 
 /// Attempts at one request beyond the first, with pauses that grow from half a second to half a
@@ -51,7 +51,7 @@ impl AblyRest {
         path: &str,
         query: &str,
         budget: &Budget,
-    ) -> Result<Page, RestError> {
+    ) -> Result<HistoryPage, RestError> {
         let (shortest, longest) = self.times.pauses;
         let pauses = ExponentialBuilder::new()
             .with_min_delay(shortest)
@@ -88,9 +88,11 @@ impl AblyRest {
             }
             match pauses.next() {
                 Some(pause) if error.is_transient() && unreadable < UNREADABLE => {
-                    tracing::warn!(reason = %error, ?pause, "Ably will be asked again");
                     let wished = error.retry_after.unwrap_or_default().min(Duration::from_secs(60));
-                    tokio::time::sleep(pause.max(wished)).await;
+                    let pause = pause.max(wished);
+                    let ms = pause.as_secs_f64() * 1_000.0;
+                    tracing::warn!(reason = %error, pauseMs = ms, "Ably will be asked again");
+                    tokio::time::sleep(pause).await;
                 }
                 _ => return Err(error),
             }
@@ -103,7 +105,7 @@ impl AblyRest {
         (path, query): (&str, &str),
         (expected, most): (usize, usize),
         budget: &Budget,
-    ) -> Result<Page, RestError> {
+    ) -> Result<HistoryPage, RestError> {
         let mut last = RestError::default();
         for host in self.hosts.order() {
             if let Some(pace) = &self.pace {
@@ -127,7 +129,7 @@ impl AblyRest {
         host: &str,
         (path, query): (&str, &str),
         (mut held, most): (Held, usize),
-    ) -> Result<Page, RestError> {
+    ) -> Result<HistoryPage, RestError> {
         let asked_at = now();
         let separator = if query.is_empty() { "" } else { "?" };
         let request = self.client.get(format!("{host}{path}{separator}{query}"));
@@ -149,7 +151,7 @@ impl AblyRest {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.items.fetch_add(items.len() as u64, Ordering::Relaxed);
         let links = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
-        Ok(Page { items, next: link::next(links), asked_at, form: Form::Chat, held })
+        Ok(HistoryPage { items, next: link::next(links), asked_at, form: Form::Chat, held })
     }
 }
 

@@ -2,11 +2,11 @@
 //! exactly what went in; else it is kept as its text.
 
 use std::collections::HashMap;
-use std::fmt;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+
+use crate::chat::InOrder;
 
 /// Levels of values within each other (DynamoDB "Service quotas"); the attribute itself is one, and
 /// so is the innermost value.
@@ -25,9 +25,9 @@ pub(super) fn native(text: &str, depth: usize) -> Option<AttributeValue> {
     }
     match text.as_bytes().first()? {
         b'{' => {
-            let members: Members<'_> = serde_json::from_str(text).ok()?;
-            let mut map = HashMap::with_capacity(members.0.len());
-            for (name, value) in members.0 {
+            let InOrder(members) = serde_json::from_str::<InOrder<String, &RawValue>>(text).ok()?;
+            let mut map = HashMap::with_capacity(members.len());
+            for (name, value) in members {
                 if name.is_empty() || name.len() > MAX_NAME_BYTES {
                     return None;
                 }
@@ -58,33 +58,6 @@ fn keeps_spelling(number: &str) -> bool {
     let short = digits.bytes().filter(u8::is_ascii_digit).count() <= MAX_DIGITS;
     let trimmed = !digits.contains('.') || !digits.ends_with('0');
     plain && short && trimmed && number != "-0"
-}
-
-/// The members of an object in order, repeated names included.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder;
-
-        impl<'de> Visitor<'de> for InOrder {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-
-        deserializer.deserialize_map(InOrder)
-    }
 }
 
 /// The JSON text of an attribute, object members sorted by name. `None` for a type that JSON does

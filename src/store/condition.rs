@@ -8,8 +8,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use crate::chat::Serial;
 use crate::store::{item, key};
 
-/// What must hold of the row in place. The serial is the incoming `version.serial`; the number, when
-/// the incoming event arrived, in ms since the epoch.
+/// What must hold of the row in place. The serial is the incoming `version.serial`; the number,
+/// when the incoming event arrived, in ms since the epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
     /// There is none: an immutable row, or a mere observation.
@@ -79,7 +79,8 @@ impl Condition {
             }
             (Self::Absent, _) => false,
             (_, Self::Absent) => true,
-            // Rows of one key have conditions of one kind, but for `Absent`; replacements are not folded.
+            // Rows of one key have conditions of one kind, but for `Absent`; replacements are not
+            // folded.
             (Self::Newer(_) | Self::Older(_) | Self::NotOlder(..) | Self::NotNewer(_), _) => false,
         }
     }

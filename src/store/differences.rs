@@ -5,8 +5,8 @@ use serde_json::Value;
 use crate::chat::{Action, ChatMessage, JsonText};
 use crate::store::anonymous::is_publishers;
 
-/// In which members two records of one version differ; none if they are the same to a reader. What a
-/// deletion deleted is not compared: Ably blanks it in some places, and keeps it in others.
+/// In which members two records of one version differ; none if they are the same to a reader. What
+/// a deletion deleted is not compared: Ably blanks it in some places, and keeps it in others.
 #[must_use]
 pub fn differences(one: &ChatMessage, other: &ChatMessage) -> Vec<&'static str> {
     let (mut differing, has_content) = (Vec::new(), one.action != Action::Delete);

@@ -1,5 +1,5 @@
-//! Rows about a room as a whole, which are no messages: receipts, checkpoints, states. Each is a value
-//! of the caller's, its members attributes of the row.
+//! Rows about a room as a whole, which are no messages: receipts, checkpoints, states. Each is a
+//! value of the caller's, its members attributes of the row.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Serialize;
@@ -46,8 +46,8 @@ impl Document {
 }
 
 impl Store {
-    /// Writes a document over whatever was there. `since`, in ms since the epoch, is when the oldest
-    /// message it is about was created: with `RETENTION_DAYS`, it expires with that.
+    /// Writes a document over whatever was there. `since`, in ms since the epoch, is when the
+    /// oldest message it is about was created: with `RETENTION_DAYS`, it expires with that.
     ///
     /// # Errors
     /// When the table could not be asked, or refuses the row.

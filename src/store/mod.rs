@@ -1,14 +1,13 @@
 //! The table: which rows a chat event leaves, the conditions that make them converge, and how they
-//! are read back. The only user of the DynamoDB SDK, and the only one that knows keys and
-//! attributes.
+//! are read back. Nobody else knows keys and attributes.
 //!
 //! | row | `pk` | `sk` | put only if |
 //! |---|---|---|---|
-//! | latest version of a message | room name | `message#<serial>` | none there, or an older one |
-//! | one version of a message | room name | `version#<serial>#<version.serial>` | none there |
-//! | current reactions of a message | room name | `reactions#<serial>` | none there, or not a newer one |
+//! | a message's latest version | room name | `message#<serial>` | none there, or an older one |
+//! | one version of it | room name | `version#<serial>#<version.serial>` | none there |
+//! | its reactions | room name | `reactions#<serial>` | none there, or not a newer one |
 //! | reaction snapshot | room name | `snapshot#<serial>#<delivery id>` | none there |
-//! | one reaction of one client | room name | `reaction#<serial>#<annotation serial>` | none there |
+//! | a client's reaction | room name | `reaction#<serial>#<annotation serial>` | none there |
 //! | receipt, checkpoint, state | room name | `receipt#…`, `checkpoint#…`, `state#…` | always |
 //! | a room was seen on a day | `rooms#<day>#<shard>` | `room#<room name>` | seen later |
 

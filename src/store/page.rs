@@ -81,6 +81,44 @@ impl StoredMessage {
 impl Store {
     /// Reads messages of a room.
     ///
+    /// ```
+    /// use ably_chat_exporter::chat::RoomName;
+    /// use ably_chat_exporter::store::{Direction, PageRequest, Settings, Start, Store};
+    /// # use std::time::Duration;
+    /// # use ably_chat_exporter::ably::Decoder;
+    /// # use ably_chat_exporter::ingest::{Record, Sink};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let engine = testkit::Engine::start().await;
+    /// # let (client, table) = (engine.client(), testkit::Engine::TABLE);
+    /// # let store = Store::new(client.clone(), table, Settings::default());
+    /// # let decoder = Decoder::default();
+    /// # let sink = Sink { decoder, store, room_filter: None, room_index: None };
+    /// # let body = include_bytes!("../../events/create.json");
+    /// # let record = Record { id: "sample", body, received_at: 1_767_225_600_000 };
+    /// # let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    /// # sink.store_records(&[record], deadline).await;
+    ///
+    /// let store = Store::new(client, table, Settings::default());
+    /// let mut request = PageRequest {
+    ///     room: RoomName("support:42".into()),
+    ///     direction: Direction::NewestFirst,
+    ///     start: Start::Edge,
+    ///     limit: 20,
+    /// };
+    /// let page = store.page(&request).await?;
+    /// for stored in &page.messages {
+    ///     println!("{}: {}", stored.message.client_id, stored.message.text);
+    /// }
+    /// # assert_eq!(page.messages.len(), 1);
+    /// # assert!(!page.messages[0].message.text.is_empty());
+    /// if let Some(next) = page.next {
+    ///     request.start = next; // and so on, page after page
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// When the table could not be read, or holds a row that is not this program's.
     pub async fn page(&self, request: &PageRequest) -> Result<Page, StoreError> {

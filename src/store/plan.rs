@@ -23,8 +23,8 @@ pub struct Rows {
 /// How an event came in.
 #[derive(Clone, Copy, Debug)]
 pub struct Observation<'a> {
-    /// What the event source repeats when it redelivers the event; part of a snapshot's key. `None` if
-    /// the summary did not arrive but was asked for: it is no snapshot.
+    /// What the event source repeats when it redelivers the event; part of a snapshot's key. `None`
+    /// if the summary did not arrive but was asked for: it is no snapshot.
     pub delivery: Option<&'a str>,
     /// When it arrived: ms since the epoch.
     pub received_at: i64,
@@ -221,7 +221,7 @@ fn reactions(
     Ok(puts)
 }
 
-/// Sets the TTL attribute: so many days after the message was created, or after it arrived where
+/// Sets the TTL attribute: `RETENTION_DAYS` after the message was created, or arrived where
 /// Ably does not say when it was created.
 fn expire(item: &mut Item, settings: Settings, timestamp: i64, observation: Observation<'_>) {
     let Some(days) = settings.retention_days else { return };

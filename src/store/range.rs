@@ -191,8 +191,8 @@ impl Store {
         read(item).map_err(|reason| self.unreadable(item, reason))
     }
 
-    /// The annotations that are stored of a room's messages from one serial to another, both included:
-    /// serials of message and annotation.
+    /// The annotations that are stored of a room's messages from one serial to another, both
+    /// included: serials of message and annotation.
     ///
     /// # Errors
     /// When the table could not be read, or holds a row that is not this program's.

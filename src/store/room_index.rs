@@ -21,7 +21,8 @@ const MAX_REMEMBERED: usize = 10_000;
 /// Notes on their way at once.
 const CONCURRENCY: usize = 16;
 
-/// Notes rooms in the table's index: at most one write for each room, day and instance of the program.
+/// Notes rooms in the table's index: at most one write for each room, day and instance of the
+/// program.
 #[derive(Debug, Default)]
 pub struct RoomIndex {
     noted: Mutex<HashSet<(i64, RoomName)>>,

@@ -69,7 +69,7 @@ async fn receipts_may_be_kept_as_files() {
     std::fs::remove_dir_all(&directory).expect("the directory is removed");
 }
 
-/// README's own four commands, after somebody has removed a row.
+/// The four commands of docs/BACKFILL.md, after somebody has removed a row.
 #[tokio::test]
 async fn regression_verify_holds_once_a_gap_was_mended() {
     let world = Tampering::start(&[]).await;

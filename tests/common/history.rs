@@ -69,7 +69,8 @@ impl Message {
             room,
             &json!({
                 "name": "chat.message", "clientId": version["clientId"],
-                "serial": version["serial"], "timestamp": version["timestamp"], "action": action, "data": data.to_string(),
+                "serial": version["serial"], "timestamp": version["timestamp"],
+                "action": action, "data": data.to_string(),
                 "encoding": "json", "version": version["version"],
             }),
         )

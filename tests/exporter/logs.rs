@@ -48,7 +48,7 @@ async fn logs_and_metrics_tell_outcomes_and_no_content() {
     assert_eq!(with("ingested"), bodies.len(), "one line per invocation");
     assert_eq!(with("message not stored"), 4);
     let odd = lines.iter().find(|line| line["members"] == "clientId").expect("a warning");
-    assert_eq!((&odd["level"], &odd["message.serial"]), (&json!("WARN"), &json!("1-0")));
+    assert_eq!((&odd["level"], &odd["serial"]), (&json!("WARN"), &json!("1-0")));
     assert_eq!(lines.iter().filter(|line| line["odd"] == 1).count(), 1, "counted");
     assert!(log.contains("the delivery seems to lose `encoding`"));
 
@@ -86,7 +86,7 @@ async fn regression_an_outage_is_logged_by_reason() {
         .map(|line| serde_json::from_str(line).expect("JSON"))
         .collect();
     assert_eq!(lines.len(), 1, "{log}");
-    assert_eq!((&lines[0]["messages"], &lines[0]["message.serial"]), (&json!(50), &json!("0")));
+    assert_eq!((&lines[0]["messages"], &lines[0]["serial"]), (&json!(50), &json!("0")));
     assert_eq!(
         (&lines[0]["record"], &lines[0]["then"]),
         (&json!("record-0"), &json!("handed back"))

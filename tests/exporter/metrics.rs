@@ -111,25 +111,28 @@ async fn regression_a_log_level_above_info_leaves_the_metrics() {
     assert!(!log.contains("\"INFO\""), "set in Lambda's own way, without the stack: {log}");
 }
 
-/// What README lists, and counts in the table of costs, is what a stack without further deliveries
-/// has.
+/// What the documents list, and count in the table of costs, is what a stack without further
+/// deliveries has.
 #[tokio::test]
-async fn readme_lists_and_counts_metrics_and_alarms() {
+async fn documents_list_and_count_metrics_and_alarms() {
     let engine = Engine::start().await;
     let (_, log) = run(&engine, &[], &[sample("create")]).await;
     let line = metrics(&log).remove(0);
     let written = line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().expect("metrics");
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = std::fs::read_to_string(path).expect("the file exists");
+    let read = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name);
+        std::fs::read_to_string(path).expect("the file exists")
+    };
+    let (logging, costs) = (read("LOGGING.md"), read("COST-AND-SPEED.md"));
     for metric in written {
         let name = metric["Name"].as_str().expect("a name");
-        assert!(readme.contains(&format!("`{name}`")), "{name} is not in README.md");
+        assert!(logging.contains(&format!("`{name}`")), "{name} is not in LOGGING.md");
     }
     let template = Template::default();
     let resources = template.unconditional_resources();
     let alarms = resources.iter().filter(|name| name.ends_with("Alarm")).count();
     let arithmetic = format!("| {} × 0.30 + {alarms} × 0.10 | ", written.len());
-    let (_, rest) = readme.split_once(&arithmetic).unwrap_or_else(|| panic!("{arithmetic}"));
+    let (_, rest) = costs.split_once(&arithmetic).unwrap_or_else(|| panic!("{arithmetic}"));
     let cents = written.len() * 30 + alarms * 10;
     assert!(rest.starts_with(&format!("{}.{:02} |", cents / 100, cents % 100)), "{cents}");
 }

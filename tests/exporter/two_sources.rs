@@ -37,14 +37,19 @@ async fn two_ways_and_compare(ways: [Vec<Delivery>; 2], sources: [Source; 2]) {
     assert_eq!(world.parked(), Vec::<Value>::new());
 }
 
+/// One history, delivered twice.
+fn two_ways() -> impl Strategy<Value = [Vec<Delivery>; 2]> {
+    histories::history().prop_map(histories::ordered_by_version).prop_flat_map(|history| {
+        [histories::deliveries(history.clone()), histories::deliveries(history)]
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
     fn two_sources_at_once_do_not_show(
-        ways in histories::history().prop_map(histories::ordered_by_version).prop_flat_map(|history| {
-            [histories::deliveries(history.clone()), histories::deliveries(history)]
-        }),
+        ways in two_ways(),
         first in 0..Source::ALL.len(),
         second in 0..Source::ALL.len(),
     ) {

@@ -24,7 +24,7 @@ pub(crate) struct Rooms {
 }
 
 #[derive(Args)]
-pub(crate) struct Walk {
+pub(crate) struct WalkFlags {
     /// Only messages created since then: a day (2026-11-22), a time (2026-11-22T08:00:00Z) or ms
     /// since 1970. Default: as far back as Ably keeps them
     #[arg(long, value_name = "TIME", value_parser = time, default_value = "0")]

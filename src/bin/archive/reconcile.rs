@@ -3,7 +3,7 @@
 use ably_chat_exporter::backfill::Repair;
 use clap::Args;
 
-use crate::args::{Rooms, Walk};
+use crate::args::{Rooms, WalkFlags};
 use crate::help::Ending;
 use crate::output::Style;
 use crate::walks::{Job, walk_rooms};
@@ -26,7 +26,7 @@ pub(crate) struct Flags {
     #[command(flatten)]
     rooms: Rooms,
     #[command(flatten)]
-    walk: Walk,
+    walk: WalkFlags,
     /// Store what is missing or older, and Ably's record where the table has a different one
     #[arg(long)]
     repair: bool,

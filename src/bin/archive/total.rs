@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use ably_chat_exporter::backfill::{Backfill, Failure, Tally, Walked, Window};
+use ably_chat_exporter::backfill::{Backfill, Tally, WalkError, Walked, Window};
 use ably_chat_exporter::chat::RoomName;
 use serde_json::{Value, json};
 
@@ -99,7 +99,7 @@ impl Total {
     }
 
     /// Adds a walk that failed. A failure of all rooms is printed once.
-    pub(crate) fn fail(&mut self, output: &Output, room: RoomName, failure: Failure) {
+    pub(crate) fn fail(&mut self, output: &Output, room: RoomName, failure: WalkError) {
         if !failure.is_fatal {
             let members = json!({"room": room, "reason": failure.reason});
             output.result("failed", &members, &format!("{room}: {}", failure.reason));

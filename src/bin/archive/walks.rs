@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use ably_chat_exporter::backfill::{Backfill, Failure, Repair, Walked, Window};
+use ably_chat_exporter::backfill::{Backfill, Repair, WalkError, Walked, Window};
 use ably_chat_exporter::chat::RoomName;
 use ably_chat_exporter::time;
 use futures_util::{StreamExt, stream};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::args::{Rooms, Walk};
+use crate::args::{Rooms, WalkFlags};
 use crate::connect::prepare_backfill;
 use crate::output::{Output, Style};
 use crate::selection::gather;
@@ -34,7 +34,7 @@ pub(crate) struct Job {
 
 pub(crate) async fn walk_rooms(
     rooms: Rooms,
-    walk: Walk,
+    walk: WalkFlags,
     job: Job,
     style: Style,
 ) -> Result<Exit, Error> {
@@ -82,7 +82,7 @@ pub(crate) async fn walk_rooms(
     Ok(total.conclude(&output, &backfill))
 }
 
-fn window(walk: &Walk) -> Result<Window, Error> {
+fn window(walk: &WalkFlags) -> Result<Window, Error> {
     let latest = time::now() - LAST_MINUTE;
     let until = walk.until.unwrap_or(latest);
     if until > latest {
@@ -100,7 +100,7 @@ async fn walk_room(
     room: RoomName,
     mut window: Window,
     goes_on: bool,
-) -> Result<Walked, Failure> {
+) -> Result<Walked, WalkError> {
     if backfill.stop.is_due() {
         return Ok(Walked { is_stopped: true, ..Walked::default() });
     }

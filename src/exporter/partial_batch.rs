@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::exporter::event::Incoming;
-use crate::exporter::record::Record;
+use crate::exporter::record::NamedRecord;
 use crate::exporter::source::{Answer, Arrival, Failed, Reply, Source, Taken, total};
 use crate::exporter::{kinesis, sqs};
 use crate::ingest::delivery::{self, Delivery, OnPermanentFailure, Order, Unreadable};
@@ -20,7 +20,7 @@ pub(super) const SOURCE: Source =
     Source { name: "records", sent: |event| event.shape.aws_records.is_some(), read };
 
 /// Reads a record of one source.
-type ReadRecord = for<'a> fn(&'a RawValue, &Arrival<'_>) -> Result<Record<'a>, Unreadable>;
+type ReadRecord = for<'a> fn(&'a RawValue, &Arrival<'_>) -> Result<NamedRecord<'a>, Unreadable>;
 
 /// Who reads a record, by its `eventSource`.
 const READERS: [(&str, ReadRecord); 2] = [("aws:sqs", sqs::read), ("aws:kinesis", kinesis::read)];
@@ -46,14 +46,14 @@ fn read<'a>(event: &Incoming<'a>, arrival: &Arrival<'_>) -> Result<Taken<'a>, Un
     let records = join(records.into_iter().map(|raw| record(raw, arrival)).collect());
     let (deliveries, names) = records
         .into_iter()
-        .map(|Record { delivery, identifier, others, .. }| {
+        .map(|NamedRecord { delivery, identifier, others, .. }| {
             (delivery, std::iter::once(identifier).chain(others).collect())
         })
         .unzip();
     Ok(Taken { deliveries, reply: Box::new(Names(names)) })
 }
 
-fn record<'a>(raw: &'a RawValue, arrival: &Arrival<'_>) -> Record<'a> {
+fn record<'a>(raw: &'a RawValue, arrival: &Arrival<'_>) -> NamedRecord<'a> {
     let read = delivery::read::<Envelope>(raw).and_then(|envelope| {
         let source = envelope.event_source.or(envelope.sns_event_source);
         let source = source.ok_or_else(|| Unreadable::from("eventSource: missing"))?;
@@ -77,13 +77,13 @@ fn record<'a>(raw: &'a RawValue, arrival: &Arrival<'_>) -> Record<'a> {
             on_permanent_failure: OnPermanentFailure::Park,
             order: Order::Free,
         };
-        Record::new(delivery, None)
+        NamedRecord::new(delivery, None)
     })
 }
 
 /// Puts records that were parked in pieces together, where all pieces are there: the first of them
 /// becomes the record, and the others share its end.
-fn join(mut records: Vec<Record<'_>>) -> Vec<Record<'_>> {
+fn join(mut records: Vec<NamedRecord<'_>>) -> Vec<NamedRecord<'_>> {
     let mut wholes: BTreeMap<_, BTreeMap<usize, usize>> = BTreeMap::new();
     for (index, record) in records.iter().enumerate() {
         if let Some(Fragment { whole, number, .. }) = &record.piece {

@@ -1,15 +1,11 @@
 //! What `template.yaml` promises of the stack: what is where, what stays, who is told.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use serde_json::{Value, json};
 use testkit::template::Template;
 
-fn read(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
-    std::fs::read_to_string(path).expect("the file exists")
-}
+use crate::read;
 
 /// The resources of these types, by name.
 fn resources<'a>(template: &'a Template, types: &[&str]) -> Vec<(&'a str, &'a Value)> {
