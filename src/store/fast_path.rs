@@ -30,14 +30,9 @@ impl FastPath {
     }
 
     /// Closes it for the life of the process, and says so once.
-    pub(super) fn close(&self, table: &str, reason: &str) {
+    pub(super) fn close(&self, reason: &str) {
         if self.is_open.swap(false, Ordering::Relaxed) {
-            tracing::warn!(
-                table,
-                reason,
-                "new rows are written one by one from now on, which costs processor time: \
-                 allow dynamodb:PartiQLInsert on the table, or set BULK_INSERTS to off"
-            );
+            tracing::warn!(reason, "new rows are put one by one: dynamodb:PartiQLInsert failed");
         }
     }
 
@@ -69,7 +64,7 @@ mod tests {
     #[test]
     fn clones_are_closed_together() {
         let one = FastPath::new("chat", BulkInserts::On);
-        one.clone().close("chat", "AccessDenied");
+        one.clone().close("AccessDenied");
         assert!(!one.is_open());
     }
 }

@@ -100,10 +100,10 @@ impl Store {
         let inserted: Vec<_> = inserted.collect();
         let mut errors = answers.iter().filter_map(|answer| answer.error.as_ref());
         if let Some(denied) = errors.clone().find(|it| it.code == Some(Code::AccessDenied)) {
-            self.fast_path.close(&self.table, &describe(denied));
+            self.fast_path.close(&describe(denied));
         } else if answers.iter().all(is_invalid) {
             // Not one row is right: that is the statements' fault, or the table's.
-            self.fast_path.close(&self.table, &errors.next().map(describe).unwrap_or_default());
+            self.fast_path.close(&errors.next().map(describe).unwrap_or_default());
         }
         if let Some(pace) = self.pace() {
             if inserted.iter().any(|it| *it != Inserted::Unknown) {
@@ -121,7 +121,7 @@ impl Store {
         let reason = aws::describe(error);
         match error.code() {
             Some("AccessDeniedException" | "AccessDenied" | "UnknownOperationException") => {
-                self.fast_path.close(&self.table, &reason);
+                self.fast_path.close(&reason);
             }
             Some("ValidationException") => {}
             _ => {

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use crate::common::{self, Delivery, EPOCH, Model, Op, OpKind, histories, reading};
 
 /// An ingest whose client is the function's own, retries included, but for the endpoint.
-async fn through(proxy: &FaultProxy) -> Sink {
+pub(crate) async fn through(proxy: &FaultProxy) -> Sink {
     let config = aws_sdk_dynamodb::config::Builder::from(
         &aws::connect(false, aws::Identity::Environment).await,
     )
@@ -41,7 +41,7 @@ async fn through(proxy: &FaultProxy) -> Sink {
     }
 }
 
-fn create(message: u32) -> Op {
+pub(crate) fn create(message: u32) -> Op {
     let kind = OpKind::Version(ably_chat_exporter::chat::Action::Create, None);
     Op { room: 0, message, version: 0, kind }
 }
@@ -92,13 +92,19 @@ async fn a_row_that_dynamodb_refuses_is_not_retryable() {
 #[tokio::test]
 async fn a_failed_write_fails_its_message_alone() {
     let engine = Engine::start().await;
-    let fault =
-        |request| if request == 2 { Fault::Refuse("ValidationException") } else { Fault::None };
-    let proxy = FaultProxy::start(&engine.endpoint, fault).await;
+    // The third of six statements, and the put that is tried then.
+    let fault = |row| match row {
+        2 | 6 => Fault::Refuse("ValidationException"),
+        _ => Fault::None,
+    };
+    let proxy = FaultProxy::of_rows(&engine.endpoint, fault).await;
     let delivery =
         Delivery { id: "d".into(), received_at: EPOCH, ops: (0..3).map(create).collect() };
     let report = common::send(&through(&proxy).await, "d", &delivery.body()).await;
     assert_eq!((report.received, report.stored, report.failed.len()), (3, 2, 1));
+    assert_eq!((engine.rows().await.len(), proxy.requests()), (5, 7));
+    let reason = &report.failed[0].reason;
+    assert!(reason.starts_with("dynamodb:PutItem on table \"chat\": Validation"), "{reason}");
 }
 
 #[tokio::test]
@@ -205,12 +211,15 @@ fn fault() -> impl Strategy<Value = Fault> {
 
 /// Delivers each payload until all of it is stored, as Lambda's retries and a replay of the
 /// failure queue do.
-async fn deliver_and_compare(deliveries: &[Delivery], faults: Vec<Fault>) {
+async fn deliver_and_compare(deliveries: &[Delivery], faults: Vec<Fault>, of_rows: bool) {
     let engine = Engine::start().await;
     let plan = move |request: u64| {
         usize::try_from(request).ok().and_then(|n| faults.get(n).copied()).unwrap_or(Fault::None)
     };
-    let proxy = FaultProxy::start(&engine.endpoint, plan).await;
+    let proxy = match of_rows {
+        true => FaultProxy::of_rows(&engine.endpoint, plan).await,
+        false => FaultProxy::start(&engine.endpoint, plan).await,
+    };
     let ingest = through(&proxy).await;
     let mut model = Model::default();
     for delivery in deliveries {
@@ -222,14 +231,15 @@ async fn deliver_and_compare(deliveries: &[Delivery], faults: Vec<Fault>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
     fn faults_do_not_show(
         deliveries in histories::history().prop_flat_map(histories::deliveries),
         faults in proptest::collection::vec(fault(), 0..120),
+        of_rows in any::<bool>(),
     ) {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        runtime.block_on(deliver_and_compare(&deliveries, faults));
+        runtime.block_on(deliver_and_compare(&deliveries, faults, of_rows));
     }
 }

@@ -5,6 +5,7 @@ mod common;
 mod world;
 
 mod batches;
+mod bulk_inserts;
 mod cipher_key;
 mod crashes;
 mod direct;

@@ -14,7 +14,7 @@ async fn crashes_of_either_side_lose_nothing() {
     const EVERY: usize = 10;
     let mut broker = Broker::start();
     let (engine, services) = (Engine::start().await, Services::start().await);
-    let proxy = FaultProxy::start(&engine.endpoint, |_| Fault::None).await;
+    let proxy = FaultProxy::of_rows(&engine.endpoint, |_| Fault::None).await;
     let mut bodies: Vec<_> = (0..MESSAGES).map(|number| message(number, "hello")).collect();
     let twice: Vec<_> = bodies.iter().step_by(EVERY).cloned().collect();
     let (published, duplicates) = (MESSAGES + twice.len(), twice.len());

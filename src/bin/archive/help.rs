@@ -49,6 +49,7 @@ const CONTENT: &[Variable] = &[
     ("RETENTION_DAYS", "days until a row expires; default: never"),
     ("ROOM_FILTER", "a regular expression; other rooms are left out"),
     ("ROOM_INDEX", "on (default) or off: whether to note rooms in the table"),
+    ("BULK_INSERTS", "on (default) or off: whether to insert new rows many in one request"),
     ("CIPHER_KEY", "the key of encrypted messages, or its ARN as for ABLY_API_KEY"),
 ];
 
