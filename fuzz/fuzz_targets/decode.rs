@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use ably_chat_exporter::ably::{self, CipherKey, Decoder, Verdict};
 use ably_chat_exporter::chat::{ChatEvent, RoomName, Serial};
-use ably_chat_exporter::store::{Observation, KeepReactions, Settings, Store};
+use ably_chat_exporter::store::{KeepReactions, Observation, Settings, Store};
 use aws_sdk_dynamodb::config::BehaviorVersion;
 use aws_sdk_dynamodb::{Client, Config};
 use libfuzzer_sys::fuzz_target;
@@ -29,7 +29,8 @@ static STORE: LazyLock<Store> = LazyLock::new(|| {
 });
 
 fuzz_target!(|body: &[u8]| {
-    let observation = Observation { delivery: Some("d"), received_at: i64::MAX, is_redelivery: false };
+    let observation =
+        Observation { delivery: Some("d"), received_at: i64::MAX, is_redelivery: false };
     for entry in DECODER.decode(body).into_iter().flatten() {
         if let Verdict::Event(event) = entry.verdict
             && let Ok(puts) = STORE.plan(&event, observation)

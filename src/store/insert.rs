@@ -157,3 +157,36 @@ fn describe(error: &BatchStatementError) -> String {
         None => code.into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use aws_sdk_dynamodb::types::AttributeValue;
+
+    use super::*;
+    use crate::chat::{RoomName, Serial};
+    use crate::store::condition::Condition;
+    use crate::store::key::Key;
+
+    fn row(serial: usize, bytes: usize) -> Row {
+        let key = Key::message(&RoomName("r".into()), &Serial(serial.to_string())).unwrap();
+        let item = HashMap::from([("text".into(), AttributeValue::S("x".repeat(bytes)))]);
+        (serial, Put::new(key, Condition::Absent, item).unwrap())
+    }
+
+    fn sizes(rows: Vec<Row>) -> Vec<usize> {
+        requests(rows).iter().map(Vec::len).collect()
+    }
+
+    #[test]
+    fn a_request_is_cut_by_number_by_bytes_and_by_keys() {
+        assert_eq!(sizes(vec![]), [0; 0]);
+        assert_eq!(sizes((0..60).map(|it| row(it, 9)).collect()), [25, 25, 10]);
+        assert_eq!(sizes((0..5).map(|it| row(it, 400_000)).collect()), [2, 2, 1]);
+        let sizes_around_a_large_one = [100_000, 400_000, 400_000, 200_000, 1];
+        let rows = sizes_around_a_large_one.into_iter().enumerate();
+        assert_eq!(sizes(rows.map(|(it, bytes)| row(it, bytes)).collect()), [3, 2]);
+        assert_eq!(sizes([1, 2, 1, 3, 2, 2].map(|it| row(it, 9)).into()), [2, 3, 1]);
+    }
+}
