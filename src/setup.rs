@@ -16,7 +16,9 @@ use crate::backfill::{Backfill, Stop};
 use crate::config::AblyRestConfig;
 use crate::config::{Config, ConfigError, Switch};
 use crate::exporter::{self, WebhookAuth};
-use crate::ingest::{Ingest, RoomFilter, Sink};
+#[cfg(feature = "reconcile")]
+use crate::ingest::RoomFilter;
+use crate::ingest::{Ingest, Sink};
 use crate::lambda::Metrics;
 use crate::logs;
 use crate::mistake::Mistake;

@@ -135,7 +135,7 @@ pub struct Annotation {
     /// Steps that decode `data` (features spec RSL6).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encoding: Option<String>,
-    /// Members that no field holds: see [`ChatMessage::aside`].
+    /// Members that no field holds: see [`crate::chat::ChatMessage::aside`].
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub aside: BTreeMap<String, JsonText>,
 }

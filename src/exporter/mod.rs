@@ -1,4 +1,4 @@
-//! The exporter's function: takes an event apart by its [`source`], ingests the records, and
+//! The exporter's function: takes an event apart by its `source`, ingests the records, and
 //! answers as that source understands.
 //!
 //! One file for each event source, all of one shape: `direct`, `sqs` and `kinesis` over

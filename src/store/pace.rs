@@ -137,7 +137,7 @@ impl Pace {
         self.lock().interval.is_zero()
     }
 
-    /// What comes of one attempt, or `None` if it takes too long, or `deadline` or the end has come.
+    /// What comes of one attempt; `None` if it takes too long, or `deadline` or the end has come.
     pub(super) async fn attempt<T>(
         &self,
         deadline: Instant,

@@ -46,7 +46,8 @@ pub enum BulkInserts {
     Off,
 }
 
-/// What is stored, and how. The settings may change at any time: rows of every mode are read together.
+/// What is stored, and how. The settings may change at any time: rows of every mode are read
+/// together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// `VERSIONS`.

@@ -1,4 +1,5 @@
-//! The fast path: new rows inserted, many in one request, leave what puts leave, whatever they hold.
+//! The fast path: new rows inserted, many in one request, leave what puts leave, whatever they
+//! hold.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
