@@ -20,7 +20,7 @@ impl Ingest {
     pub(crate) async fn ingest(
         &self,
         attempt: Attempt<'_>,
-        deliveries: &[&Delivery<'_>],
+        deliveries: &[Delivery<'_>],
     ) -> Vec<Outcome> {
         let reports = self.store(attempt, deliveries).await;
         let dispositions = self.dispose(attempt, deliveries, &reports).await;
@@ -31,7 +31,7 @@ impl Ingest {
         outcomes
     }
 
-    async fn store(&self, attempt: Attempt<'_>, deliveries: &[&Delivery<'_>]) -> Vec<Report> {
+    async fn store(&self, attempt: Attempt<'_>, deliveries: &[Delivery<'_>]) -> Vec<Report> {
         let readable = deliveries.iter().filter_map(|delivery| {
             let body = delivery.body.as_deref().ok()?;
             Some(Record { id: &delivery.id, body, received_at: delivery.received_at })
@@ -51,7 +51,7 @@ impl Ingest {
     async fn dispose(
         &self,
         attempt: Attempt<'_>,
-        deliveries: &[&Delivery<'_>],
+        deliveries: &[Delivery<'_>],
         reports: &[Report],
     ) -> Vec<Disposition> {
         let types: Vec<_> = reports.iter().map(Report::error_type).collect();
@@ -71,13 +71,13 @@ impl Ingest {
         };
         let indices: Vec<_> = (0..reports.len()).filter(is_parked).collect();
         let failed: Vec<_> =
-            indices.iter().map(|&index| (deliveries[index], &reports[index])).collect();
+            indices.iter().map(|&index| (&deliveries[index], &reports[index])).collect();
         let parked = park::park(queue, attempt, &failed).await;
         let mut unparked = Vec::new();
         for (index, parked) in indices.into_iter().zip(parked) {
             match parked {
                 Ok(()) => dispositions[index] = Disposition::Parked,
-                Err(error) => unparked.push((deliveries[index], error)),
+                Err(error) => unparked.push((&deliveries[index], error)),
             }
         }
         if let Some((first, error)) = unparked.first() {
