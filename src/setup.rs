@@ -34,6 +34,9 @@ pub enum NotStarted {
     /// Settings are missing or wrong.
     #[error(transparent)]
     WrongSettings(#[from] ConfigError),
+    /// Ably's API cannot be asked from this machine: its root certificates cannot be read.
+    #[error("Ably's API cannot be asked; are there root certificates on this machine? {0}")]
+    NoClient(Mistake),
     /// A secret that is needed from the start on cannot be read, or is none.
     #[error("{setting}: {error}")]
     Secret {
@@ -60,8 +63,9 @@ impl NotStarted {
     pub fn log(&self) {
         match self {
             Self::WrongSettings(ConfigError(mistakes)) => logs::wrong_settings(mistakes),
-            secret @ Self::Secret { .. } => {
-                tracing::error!(reason = %secret, "not started: a secret cannot be read");
+            Self::NoClient(_) => logs::wrong_settings(&[self.to_string()]),
+            Self::Secret { .. } => {
+                tracing::error!(reason = %self, "not started: a secret cannot be read");
             }
         }
     }
@@ -180,7 +184,7 @@ pub async fn backfill(
     let key = key.map_err(|error| NotStarted::Secret { setting: "ABLY_API_KEY", error })?;
     key.check_app(sink.decoder.app_id.as_deref()).map_err(|mistake| wrong(&mistake))?;
     let rest = AblyRest::new(&key, config.url.as_deref(), Some(pace));
-    let rest = rest.map_err(|mistake| NotStarted::wrong("ABLY_REST_URL", &mistake))?;
+    let rest = rest.map_err(NotStarted::NoClient)?;
     let room_filter = sink.room_filter.clone();
     let mut backfill = Backfill::new(rest, sink.store, Stop::new(None));
     backfill.cipher_key = sink.decoder.cipher_key;

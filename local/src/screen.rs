@@ -9,7 +9,7 @@ use textwrap::{Options, WordSplitter};
 
 /// The width where nothing says how wide a line may be: in a file or a pipe.
 const WIDTH: usize = 100;
-/// Wrapped text is given so many columns even where there are none left.
+/// The fewest columns for wrapped text, even where none are left.
 const NARROWEST: usize = 20;
 
 /// A heading.
@@ -48,7 +48,7 @@ pub(crate) fn styled(style: Style, text: &str) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// The columns behind so many others.
+/// The columns left behind a margin.
 pub(crate) fn columns_behind(margin: usize) -> usize {
     let width =
         terminal_size_of(io::stdout()).map_or(WIDTH, |(Width(columns), _)| usize::from(columns));

@@ -212,3 +212,15 @@ pub(super) fn chat_fields(mut members: Members<'_>, residual: Option<String>) ->
         encoding_lost: false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_never_shown() {
+        let text = "AAECAwQFBgcICQoLDA0ODw==";
+        let key = CipherKey::from_base64(text).unwrap();
+        assert_eq!(format!("{key:?}"), "CipherKey(128 bits)");
+    }
+}

@@ -54,8 +54,7 @@ impl Walk<'_> {
         // Its memory is counted until all of it is done.
         let mut listed = self.read_page(&mut page);
         // A page that repeats another, or part of it, brings nothing new. Ably's pages disagree
-        // whether
-        // `end` belongs to the window.
+        // whether `end` belongs to the window.
         let (last, resumed_at) = (progress.last().cloned(), course.resumed_at.clone());
         let serials = listed.iter().map(|listed| listed.message().serial.clone()).collect();
         let recent = std::mem::replace(&mut course.recent, serials);

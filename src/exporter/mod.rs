@@ -96,6 +96,9 @@ impl Function {
         let time = time_to_write(context.deadline, received_at, event.raw.len());
         let deadline = started + reply.patience().map_or(time, |patience| patience.min(time));
         let outcomes = self.ingest(&call, deadline, &deliveries).await;
+        if reply.refuses_rule(&outcomes) {
+            self.count_refused(&call, "rule");
+        }
         reply.answer(&deliveries, outcomes)
     }
 
@@ -111,16 +114,8 @@ impl Function {
             function_version: &call.context.env_config.version,
             deadline,
         };
-        let outcomes = self.ingest.ingest(attempt, &deliveries.iter().collect::<Vec<_>>()).await;
+        let outcomes = self.ingest.ingest(attempt, deliveries).await;
         self.conclude(call, &outcomes);
-        let is_refused = |(delivery, outcome): (&Delivery<'_>, &Outcome)| {
-            delivery.on_permanent_failure == OnPermanentFailure::ParkUnlessWrongRule
-                && outcome.disposition == Disposition::HandedBack
-                && outcome.report.is_wrong_rule
-        };
-        if deliveries.iter().zip(&outcomes).any(is_refused) {
-            self.count_refused(call, "rule");
-        }
         outcomes
     }
 
@@ -140,7 +135,7 @@ impl Function {
             on_permanent_failure: OnPermanentFailure::HandBack,
             order: Order::Free,
         };
-        log::not_stored(request_id, &[&delivery], &outcomes);
+        log::not_stored(request_id, &[delivery], &outcomes);
         self.conclude(call, &outcomes);
         let [Outcome { report, .. }] = outcomes;
         Failed::new(report)

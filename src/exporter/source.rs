@@ -64,6 +64,11 @@ pub(super) trait Reply: Send + Sync {
         None
     }
 
+    /// Whether the answer will be that the sender's rule is wrong.
+    fn refuses_rule(&self, _ended: &[Outcome]) -> bool {
+        false
+    }
+
     /// Answers for the records, by what became of each, in their order.
     ///
     /// # Errors

@@ -94,13 +94,21 @@ impl Reply for Request<'_> {
         Some(PATIENCE)
     }
 
+    fn refuses_rule(&self, ended: &[Outcome]) -> bool {
+        let is_wrong = |Outcome { disposition, report }: &Outcome| {
+            *disposition == Disposition::HandedBack && report.is_wrong_rule
+        };
+        ended.iter().any(is_wrong)
+    }
+
     fn answer(&self, _: &[Delivery<'_>], ended: Vec<Outcome>) -> Result<Answer, Failed> {
+        let is_refused = self.refuses_rule(&ended);
         let Some(Outcome { disposition, report }) = ended.into_iter().next() else {
             return Err(Failed::new(Default::default()));
         };
         let status = match (disposition, report.error_type()) {
             (Disposition::Done | Disposition::Parked, _) => 200,
-            (Disposition::HandedBack, _) if report.is_wrong_rule => 400,
+            (Disposition::HandedBack, _) if is_refused => 400,
             (Disposition::HandedBack, Some(ErrorType::NonRetryable)) => 500,
             (Disposition::HandedBack, Some(ErrorType::Retryable) | None) => 503,
         };

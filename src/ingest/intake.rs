@@ -20,7 +20,7 @@ impl Ingest {
     pub(crate) async fn ingest(
         &self,
         attempt: Attempt<'_>,
-        deliveries: &[&Delivery<'_>],
+        deliveries: &[Delivery<'_>],
     ) -> Vec<Outcome> {
         let reports = self.store(attempt, deliveries).await;
         let dispositions = self.dispose(attempt, deliveries, &reports).await;
@@ -31,11 +31,11 @@ impl Ingest {
         outcomes
     }
 
-    async fn store(&self, attempt: Attempt<'_>, deliveries: &[&Delivery<'_>]) -> Vec<Report> {
+    async fn store(&self, attempt: Attempt<'_>, deliveries: &[Delivery<'_>]) -> Vec<Report> {
         let readable = deliveries.iter().filter_map(|delivery| {
             let body = delivery.body.as_deref().ok()?;
-            let Delivery { id, received_at, is_redelivery, .. } = *delivery;
-            Some(Record { id, body, received_at: *received_at, is_redelivery: *is_redelivery })
+            let &Delivery { ref id, received_at, is_redelivery, .. } = delivery;
+            Some(Record { id, body, received_at, is_redelivery })
         });
         let records: Vec<_> = readable.collect();
         let mut stored = self.sink.store_records(&records, attempt.deadline).await.into_iter();
@@ -52,7 +52,7 @@ impl Ingest {
     async fn dispose(
         &self,
         attempt: Attempt<'_>,
-        deliveries: &[&Delivery<'_>],
+        deliveries: &[Delivery<'_>],
         reports: &[Report],
     ) -> Vec<Disposition> {
         let types: Vec<_> = reports.iter().map(Report::error_type).collect();
@@ -72,13 +72,13 @@ impl Ingest {
         };
         let indices: Vec<_> = (0..reports.len()).filter(is_parked).collect();
         let failed: Vec<_> =
-            indices.iter().map(|&index| (deliveries[index], &reports[index])).collect();
+            indices.iter().map(|&index| (&deliveries[index], &reports[index])).collect();
         let parked = park::park(queue, attempt, &failed).await;
         let mut unparked = Vec::new();
         for (index, parked) in indices.into_iter().zip(parked) {
             match parked {
                 Ok(()) => dispositions[index] = Disposition::Parked,
-                Err(error) => unparked.push((deliveries[index], error)),
+                Err(error) => unparked.push((&deliveries[index], error)),
             }
         }
         if let Some((first, error)) = unparked.first() {

@@ -15,7 +15,7 @@ const MOST_LINES: usize = 1_000;
 
 /// Logs what could not be stored, and what became of it: each message that failed permanently, up
 /// to a number; of transient failures, which come again, one line for each reason.
-pub(crate) fn not_stored(request_id: &str, deliveries: &[&Delivery<'_>], outcomes: &[Outcome]) {
+pub(crate) fn not_stored(request_id: &str, deliveries: &[Delivery<'_>], outcomes: &[Outcome]) {
     let mut lines = MOST_LINES;
     let mut more = 0_u64;
     let mut transient: BTreeMap<(&str, &str), (NotStored<'_>, u64)> = BTreeMap::new();
@@ -99,7 +99,7 @@ impl NotStored<'_> {
 
 /// Logs members that were kept aside: of each set of them one line, up to a number, with the number
 /// of messages and the first of them.
-fn kept_aside(request_id: &str, deliveries: &[&Delivery<'_>], outcomes: &[Outcome]) {
+fn kept_aside(request_id: &str, deliveries: &[Delivery<'_>], outcomes: &[Outcome]) {
     let mut by_members = BTreeMap::new();
     for (delivery, outcome) in deliveries.iter().zip(outcomes) {
         for (room, serial, members) in &outcome.report.odd {
@@ -121,7 +121,7 @@ fn kept_aside(request_id: &str, deliveries: &[&Delivery<'_>], outcomes: &[Outcom
     }
 }
 
-fn encoding_lost(request_id: &str, deliveries: &[&Delivery<'_>], outcomes: &[Outcome]) {
+fn encoding_lost(request_id: &str, deliveries: &[Delivery<'_>], outcomes: &[Outcome]) {
     let lost = deliveries.iter().zip(outcomes).flat_map(|(delivery, outcome)| {
         outcome.report.encoding_lost.iter().map(move |names| (delivery.source, names))
     });

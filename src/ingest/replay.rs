@@ -80,8 +80,9 @@ fn open(json: &str, received_at: i64) -> Option<Replayed<'_>> {
     let Shape { parked, request_context } = serde_json::from_str(json).ok()?;
     parked.or(request_context)?;
     if let Ok(parked) = serde_json::from_str::<Parked<'_>>(json) {
-        let Provenance { record_id, received_at, .. } = parked.parked.clone();
-        return Some(Replayed { id: record_id.into(), received_at, body: parked.payload() });
+        let Provenance { record_id, received_at, .. } = &parked.parked;
+        let (id, received_at) = (record_id.to_string(), *received_at);
+        return Some(Replayed { id, received_at, body: parked.payload() });
     }
     let failed: FailedInvocation<'_> = serde_json::from_str(json).ok()?;
     let time = failed.timestamp.and_then(|time| DateTime::from_str(&time, Format::DateTime).ok());

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use lapin::uri::{AMQPScheme, AMQPUri};
 
 use crate::mistake::Mistake;
+
 /// Ably's virtual host.
 const VIRTUAL_HOST: &str = "shared";
 /// The queue of an app's dead letters.

@@ -10,6 +10,7 @@ use crate::queue::session::Session;
 
 /// What the broker refuses is tried this often: it may have been a moment's disorder.
 const REFUSALS: u32 = 3;
+
 /// The broker refuses, and will go on refusing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]

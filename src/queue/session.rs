@@ -139,7 +139,6 @@ impl<'a> Session<'a> {
         let received_at = now();
         let deliveries: Vec<_> =
             batch.iter().map(|taken| self.delivery(taken, received_at)).collect();
-        let deliveries: Vec<&Delivery<'_>> = deliveries.iter().collect();
         let attempt = Attempt {
             request_id: &request_id,
             function_version: env!("CARGO_PKG_VERSION"),
@@ -163,7 +162,7 @@ impl<'a> Session<'a> {
     async fn outcomes(
         &self,
         attempt: Attempt<'_>,
-        deliveries: &[&Delivery<'_>],
+        deliveries: &[Delivery<'_>],
         queues: &mut Queues,
         hand: &mut Hand,
     ) -> Option<Vec<Outcome>> {

@@ -20,6 +20,7 @@ const OF_THE_PUBLISHER: [&str; 11] = [
     "userClaim",
     "version",
 ];
+
 /// Members of a message that no field holds, without anybody who reacted: what is none of the
 /// publisher's own may be about reactions.
 pub(super) fn anonymous_aside(aside: &BTreeMap<String, JsonText>) -> BTreeMap<String, JsonText> {

@@ -11,6 +11,7 @@ mod fault_proxy;
 mod function;
 mod memory;
 mod runtime_api;
+mod server;
 mod services;
 pub mod template;
 
@@ -19,6 +20,6 @@ pub use broker::{Broker, Depth};
 pub use engine::{Engine, Item, client, env, rows};
 pub use fault_proxy::{Capacity, Fault, FaultProxy};
 pub use function::FunctionProcess;
-pub use memory::peak_memory_mb;
+pub use memory::peak_memory_kb;
 pub use runtime_api::{Answer, RuntimeApi};
 pub use services::Services;

@@ -14,9 +14,9 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::Value;
-use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
-use tokio::task::AbortHandle;
+
+use crate::server::Server;
 
 /// What a function answered.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,7 +52,7 @@ pub struct RuntimeApi {
     pub address: String,
     shared: Arc<Shared>,
     sent: AtomicU64,
-    server: AbortHandle,
+    _server: Server,
 }
 
 impl RuntimeApi {
@@ -68,12 +68,9 @@ impl RuntimeApi {
             .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
             .layer(DefaultBodyLimit::disable())
             .with_state(Arc::clone(&shared));
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("a bound socket has an address").to_string();
-        let server = tokio::spawn(async move {
-            axum::serve(listener, router).await.expect("a bound socket serves");
-        });
-        Self { address, shared, sent: AtomicU64::new(0), server: server.abort_handle() }
+        let server = Server::start(router).await;
+        let address = server.address.to_string();
+        Self { address, shared, sent: AtomicU64::new(0), _server: server }
     }
 
     /// Queues an invocation that must be over within `timeout`, and waits for its answer.
@@ -125,12 +122,6 @@ impl RuntimeApi {
             }
             polled.await;
         }
-    }
-}
-
-impl Drop for RuntimeApi {
-    fn drop(&mut self) {
-        self.server.abort();
     }
 }
 

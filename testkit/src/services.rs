@@ -1,6 +1,6 @@
-//! What the function asks of AWS beside DynamoDB: `SendMessage` and `SendMessageBatch`
-//! of SQS, `GetParameter` of SSM and
-//! `GetSecretValue` of Secrets Manager, in the SDKs' JSON protocols, with SQS's limits on messages.
+//! What the function asks of AWS beside DynamoDB: `SendMessage` and `SendMessageBatch` of SQS,
+//! `GetParameter` of SSM and `GetSecretValue` of Secrets Manager, in the SDKs' JSON protocols, with
+//! SQS's limits on messages.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -12,8 +12,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::task::AbortHandle;
+
+use crate::server::Server;
 
 /// SQS's limit on a message (SQS API Reference, "SendMessage").
 const MAX_MESSAGE_BYTES: usize = 1_048_576;
@@ -41,7 +41,7 @@ pub struct Services {
     /// Where it listens, as `AWS_ENDPOINT_URL_SQS` takes it.
     pub endpoint: String,
     shared: Arc<Shared>,
-    server: AbortHandle,
+    _server: Server,
 }
 
 impl Services {
@@ -58,12 +58,8 @@ impl Services {
             .route("/", post(answer))
             .layer(DefaultBodyLimit::disable())
             .with_state(Arc::clone(&shared));
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("a bound socket has an address");
-        let server = tokio::spawn(async move {
-            axum::serve(listener, router).await.expect("a bound socket serves");
-        });
-        Self { endpoint: format!("http://{address}"), shared, server: server.abort_handle() }
+        let server = Server::start(router).await;
+        Self { endpoint: format!("http://{}", server.address), shared, _server: server }
     }
 
     /// The environment by which a program finds the three services.
@@ -122,12 +118,6 @@ impl Services {
     #[must_use]
     pub fn secret_reads(&self) -> u64 {
         *lock(&self.shared.reads)
-    }
-}
-
-impl Drop for Services {
-    fn drop(&mut self) {
-        self.server.abort();
     }
 }
 

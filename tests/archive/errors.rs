@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use testkit::{Ably, Behaviour, Engine};
+use testkit::{Ably, Behaviour, Engine, Services};
 
 use crate::common::EPOCH;
 use crate::common::history::{Message, archive};
@@ -133,4 +133,21 @@ async fn regression_files_flags_and_errors_are_as_people_expect() {
     assert_eq!(ran.errors.matches("ABLY_API_KEY is refused").count(), 1, "{}", ran.errors);
     assert!(ran.summary()["error"].as_str().expect("an error").contains("refused"));
     assert_eq!(ran.events("failed"), Vec::<&Value>::new());
+}
+
+/// It would bring the rooms of another app into the table.
+#[tokio::test]
+async fn a_key_of_another_app_is_refused_wherever_it_is_kept() {
+    const KEPT: &str = "arn:aws:ssm:eu-west-1:123456789012:parameter/chat/ably-api-key";
+    let (engine, ably, services) =
+        (Engine::start().await, Ably::start().await, Services::start().await);
+    services.set_secret(KEPT, "staging.key:hidden-and-long");
+    let env = services.env();
+    let mut more: Vec<_> = env.iter().map(|(name, value)| (name.as_str(), &**value)).collect();
+    more.extend([("ABLY_API_KEY", KEPT), ("ABLY_APP_ID", "prod")]);
+    let ran = end(start(&["backfill", "--room", "r"], &engine, &ably, &more)).await;
+    let reason = "ABLY_API_KEY: a key of app \"staging\", but ABLY_APP_ID is \"prod\"";
+    assert!(ran.status == 2 && ran.errors.contains(reason), "{}", ran.errors);
+    assert!(!ran.errors.contains("hidden"));
+    assert_eq!(ably.requests(), [0; 3]);
 }

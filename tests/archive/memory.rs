@@ -8,13 +8,6 @@ use testkit::{Ably, Engine};
 use crate::common::history::Message;
 use crate::program::{end, start};
 
-/// The most memory that a program has had so far, in KB; `None` once it has ended.
-fn peak_memory(child: &tokio::process::Child) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id()?)).ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    line.split_whitespace().nth(1)?.parse().ok()
-}
-
 /// Sixteen rooms of large messages at once: pages share one budget, in bytes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn regression_memory_is_bounded_by_bytes_and_not_by_messages() {
@@ -34,7 +27,8 @@ async fn regression_memory_is_bounded_by_bytes_and_not_by_messages() {
     let mut child = start(&args, &engine, &ably, &[("VERSIONS", "latest")]);
     let mut peak = 0;
     while child.try_wait().expect("it can be asked").is_none() {
-        peak = peak_memory(&child).map_or(peak, |found| found.max(peak));
+        let found = child.id().and_then(testkit::peak_memory_kb);
+        peak = found.map_or(peak, |found| found.max(peak));
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let ended = end(child).await;

@@ -54,7 +54,7 @@ async fn a_cipher_key_that_cannot_be_read_stops_the_start() {
 }
 
 /// What a program without the key ends with, on both of its outputs.
-#[cfg(feature = "queue")]
+#[cfg(feature = "archive")]
 async fn start(binary: &str, arguments: &[&str], settings: &[(&str, &str)]) -> String {
     let (engine, services) = (Engine::start().await, Services::start().await);
     let mut command = tokio::process::Command::new(binary);
@@ -67,19 +67,7 @@ async fn start(binary: &str, arguments: &[&str], settings: &[(&str, &str)]) -> S
     String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
 }
 
-#[cfg(feature = "queue")]
-#[tokio::test]
-async fn a_cipher_key_that_cannot_be_read_stops_the_queue_consumer() {
-    let settings = [
-        ("ABLY_QUEUE_URL", "amqps://app.key:hidden@127.0.0.1:1/shared"),
-        ("ABLY_QUEUE", "app:chat"),
-        ("HTTP_ADDRESS", "127.0.0.1:0"),
-    ];
-    let said = start(env!("CARGO_BIN_EXE_ably-chat-queue"), &[], &settings).await;
-    assert!(said.contains(&format!("CIPHER_KEY: ssm:GetParameter on {PARAMETER}")), "{said}");
-}
-
-#[cfg(all(feature = "queue", feature = "archive"))]
+#[cfg(feature = "archive")]
 #[tokio::test]
 async fn a_cipher_key_that_cannot_be_read_stops_the_backfill() {
     let binary = env!("CARGO_BIN_EXE_ably-chat-archive");

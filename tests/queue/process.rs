@@ -110,7 +110,8 @@ impl Process {
     }
 
     pub(crate) fn memory_mb(&self) -> u64 {
-        testkit::peak_memory_mb(self.child.id().expect("it runs"))
+        let pid = self.child.id().expect("it runs");
+        testkit::peak_memory_kb(pid).expect("it runs, on Linux") / 1_024
     }
 
     /// One figure of `/metrics`; and whether `/healthz` says that all is well.

@@ -144,5 +144,6 @@ async fn a_cipher_key_that_cannot_be_read_stops_the_queue_consumer() {
     let output = ended.expect("it runs");
     assert!(!output.status.success());
     let log = String::from_utf8_lossy(&output.stdout);
-    assert!(log.contains(&format!("CIPHER_KEY: ssm:GetParameter on {key}")), "{log}");
+    assert!(log.contains("\"message\":\"not started: a secret cannot be read\""), "{log}");
+    assert!(log.contains(&format!("\"reason\":\"CIPHER_KEY: ssm:GetParameter on {key}")), "{log}");
 }

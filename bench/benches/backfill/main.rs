@@ -105,21 +105,18 @@ async fn round(
         .kill_on_drop(true)
         .spawn()?;
     let id = subject.id().ok_or("ended")?;
-    let mut peak = 0.0_f64;
+    let mut peak = 0;
     let status = loop {
         if let Ok(ended) = tokio::time::timeout(Duration::from_millis(20), subject.wait()).await {
             break ended?;
         }
-        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
-        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or_default();
-        let kilobytes = line.split_whitespace().nth(1).and_then(|text| text.parse().ok());
-        peak = peak.max(kilobytes.unwrap_or(0.0));
+        peak = peak.max(testkit::peak_memory_kb(id).unwrap_or(0));
     };
     // What this stand-in is given, it does not have: to the backfill all of it is still missing.
     if !matches!(status.code(), Some(0 | 1)) {
         return Err(format!("{} ended with {status}", binary.display()).into());
     }
-    Ok((started.elapsed().as_secs_f64(), peak / 1_024.0))
+    Ok((started.elapsed().as_secs_f64(), peak as f64 / 1_024.0))
 }
 
 fn fill(ably: &Ably, room: &str) {

@@ -152,7 +152,8 @@ async fn round(subject: &Subject, stub: &Stub, figures: &mut Figures) -> Result<
     figures.batch_write_ms.push(median(&times) / writes);
     figures.batch_write_cpu_ms.push((cpu_ms(pid)? - cpu) / requests);
     figures.requests_per_message.push(writes / BATCH as f64);
-    figures.memory_mb.push(peak_memory_mb(pid)?);
+    let peak = testkit::peak_memory_kb(pid).ok_or("ended")?;
+    figures.memory_mb.push(peak as f64 / 1_024.0);
     function.kill().await;
     Ok(())
 }
@@ -215,11 +216,4 @@ fn cpu_ms(pid: u32) -> Result<f64> {
     let times = std::fs::read_to_string(format!("/proc/{pid}/schedstat"))?;
     let nanoseconds: f64 = times.split(' ').next().ok_or("no time in schedstat")?.parse()?;
     Ok(nanoseconds / 1e6)
-}
-
-fn peak_memory_mb(pid: u32) -> Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).ok_or("no VmHWM")?;
-    let kilobytes: f64 = line.split_whitespace().nth(1).ok_or("no figure")?.parse()?;
-    Ok(kilobytes / 1_024.0)
 }

@@ -99,16 +99,14 @@ async fn round(
         }
     }
     let seconds = started.ok_or("nothing was put")?.elapsed().as_secs_f64();
-    let status = std::fs::read_to_string(format!("/proc/{}/status", subject.id().ok_or("ended")?))?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).ok_or("no VmHWM")?;
-    let kilobytes: f64 = line.split_whitespace().nth(1).ok_or("no figure")?.parse()?;
+    let peak = subject.id().and_then(testkit::peak_memory_kb).ok_or("ended")?;
     // What it has not acknowledged yet is in the way of the next.
     while broker.depth(&broker.queue()).is_some_and(|depth| depth.ready + depth.unacknowledged > 0)
     {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     subject.kill().await?;
-    Ok((MESSAGES as f64 / seconds, kilobytes / 1_024.0))
+    Ok((MESSAGES as f64 / seconds, peak as f64 / 1_024.0))
 }
 
 async fn fill(broker: &Broker) -> Result<()> {

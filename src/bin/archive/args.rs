@@ -25,6 +25,8 @@ pub(crate) struct Rooms {
 
 #[derive(Args)]
 pub(crate) struct WalkFlags {
+    #[command(flatten)]
+    pub(crate) rooms: Rooms,
     /// Only messages created since then: a day (2026-11-22), a time (2026-11-22T08:00:00Z) or ms
     /// since 1970. Default: as far back as Ably keeps them
     #[arg(long, value_name = "TIME", value_parser = time, default_value = "0")]

@@ -3,7 +3,7 @@
 use ably_chat_exporter::backfill::Repair;
 use clap::Args;
 
-use crate::args::{Rooms, WalkFlags};
+use crate::args::WalkFlags;
 use crate::help::Ending;
 use crate::output::Style;
 use crate::walks::{Job, walk_rooms};
@@ -26,8 +26,6 @@ const ENDING: Ending = Ending::of_walk(&[
 #[command(after_long_help = ENDING)]
 pub(crate) struct Flags {
     #[command(flatten)]
-    rooms: Rooms,
-    #[command(flatten)]
     walk: WalkFlags,
     /// Write, instead of printing what that would take
     #[arg(long)]
@@ -45,5 +43,5 @@ pub(crate) async fn run(flags: Flags, style: Style) -> Result<Exit, Error> {
         is_full: false,
         goes_on: true,
     };
-    walk_rooms(flags.rooms, flags.walk, job, style).await
+    walk_rooms(flags.walk, job, style).await
 }

@@ -13,8 +13,9 @@ pub(crate) fn renew(mut args: Vec<OsString>) -> (Vec<OsString>, Option<String>) 
         .first()
         .is_some_and(|path| Path::new(path).file_stem().is_some_and(|it| it == PROGRAM.0));
     // No flag before the command takes a value.
-    let command = args.iter().skip(1).position(|arg| !arg.as_encoded_bytes().starts_with(b"-"));
-    let command = command.map(|it| it + 1).filter(|it| args[*it] == COMMAND.0);
+    let is_word = |arg: &&OsString| !arg.as_encoded_bytes().starts_with(b"-") && *arg != "help";
+    let first = args.iter().skip(1).find(is_word).filter(|arg| *arg == COMMAND.0);
+    let command = first.and_then(|first| args.iter().position(|arg| std::ptr::eq(arg, first)));
     if is_old_program {
         args[0] = PROGRAM.1.into();
     }
@@ -52,6 +53,7 @@ mod tests {
                 "ably-chat-archive --json backfill --room r",
             ),
             ("ably-chat-archive run", "ably-chat-archive backfill"),
+            ("ably-chat-archive help run", "ably-chat-archive help backfill"),
         ] {
             let (args, notice) = renewed(old);
             assert_eq!(args, new);

@@ -3,7 +3,7 @@
 use ably_chat_exporter::backfill::Repair;
 use clap::Args;
 
-use crate::args::{Rooms, WalkFlags};
+use crate::args::WalkFlags;
 use crate::help::Ending;
 use crate::output::Style;
 use crate::walks::{Job, walk_rooms};
@@ -23,8 +23,6 @@ const ENDING: Ending = Ending::of_walk(&[
 #[derive(Args)]
 #[command(after_long_help = ENDING)]
 pub(crate) struct Flags {
-    #[command(flatten)]
-    rooms: Rooms,
     #[command(flatten)]
     walk: WalkFlags,
     /// Store what is missing or older, and Ably's record where the table has a different one
@@ -46,5 +44,5 @@ pub(crate) async fn run(flags: Flags, style: Style) -> Result<Exit, Error> {
         is_full: flags.full,
         goes_on: false,
     };
-    walk_rooms(flags.rooms, flags.walk, job, style).await
+    walk_rooms(flags.walk, job, style).await
 }

@@ -8,7 +8,7 @@ use ably_chat_exporter::time;
 use futures_util::{StreamExt, stream};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::args::{Rooms, WalkFlags};
+use crate::args::WalkFlags;
 use crate::connect::prepare_backfill;
 use crate::output::{Output, Style};
 use crate::selection::gather;
@@ -32,12 +32,7 @@ pub(crate) struct Job {
     pub(crate) goes_on: bool,
 }
 
-pub(crate) async fn walk_rooms(
-    rooms: Rooms,
-    walk: WalkFlags,
-    job: Job,
-    style: Style,
-) -> Result<Exit, Error> {
+pub(crate) async fn walk_rooms(walk: WalkFlags, job: Job, style: Style) -> Result<Exit, Error> {
     let window = window(&walk)?;
     let (backfill, filter) = prepare_backfill(job, walk.pace).await?;
     let backfill = Arc::new(backfill);
@@ -48,7 +43,7 @@ pub(crate) async fn walk_rooms(
     let output = Arc::new(Output::new(style, !job.goes_on));
     stop_on_signals(&backfill, &output)?;
     let rooms = tokio::select! {
-        rooms = gather(&rooms, &backfill, filter.as_ref(), window) => rooms?,
+        rooms = gather(&walk.rooms, &backfill, filter.as_ref(), window) => rooms?,
         () = backfill.stop.wished() => return Ok(Exit::Stopped),
     };
     output.begin(rooms.len());

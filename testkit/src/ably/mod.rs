@@ -11,19 +11,18 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::Router;
 use serde_json::Value;
-use tokio::net::TcpListener;
 use tokio::sync::Notify;
-use tokio::task::AbortHandle;
 
 use self::answer::answer;
 pub use self::behaviour::{Behaviour, Once};
+use crate::server::Server;
 
 /// A stand-in on a free port of this machine; it ends when it is dropped.
 pub struct Ably {
     /// Where it listens, as `ABLY_REST_URL` takes it.
     pub endpoint: String,
     shared: Arc<Shared>,
-    server: AbortHandle,
+    _server: Server,
 }
 
 impl Ably {
@@ -37,12 +36,8 @@ impl Ably {
     pub async fn start() -> Self {
         let shared = Arc::new(Shared::default());
         let router = Router::new().fallback(answer).with_state(Arc::clone(&shared));
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("a bound socket has an address");
-        let server = tokio::spawn(async move {
-            axum::serve(listener, router).await.expect("a bound socket serves");
-        });
-        Self { endpoint: format!("http://{address}"), shared, server: server.abort_handle() }
+        let server = Server::start(router).await;
+        Self { endpoint: format!("http://{}", server.address), shared, _server: server }
     }
 
     /// The environment by which a program finds it, and may ask it.
@@ -143,12 +138,6 @@ impl Ably {
     fn message(&self, room: &str, serial: &str, change: impl FnOnce(&mut Message)) {
         let mut data = lock(&self.shared.data);
         change(data.rooms.entry(room.into()).or_default().entry(serial.into()).or_default());
-    }
-}
-
-impl Drop for Ably {
-    fn drop(&mut self) {
-        self.server.abort();
     }
 }
 
