@@ -8,8 +8,8 @@ use testkit::RuntimeApi;
 
 use crate::stub::Stub;
 use crate::{
-    BATCH, BATCHES, LATENCY, ROUNDS, Result, Subject, cpu_ms, envelope, invoke, median, message,
-    payload, spawn,
+    BATCH, BATCHES, LATENCY, RECORDS, ROUNDS, Result, Subject, cpu_ms, envelope, invoke, median,
+    message, payload, spawn,
 };
 
 /// Summaries of one message in one batch.
@@ -20,7 +20,7 @@ type Event = fn(usize) -> Vec<u8>;
 
 pub(crate) async fn measure(stub: &Stub, subject: &Subject) -> Result<()> {
     let events: [(&str, Event); 3] =
-        [("direct, one payload", direct), ("SQS", sqs), ("Kinesis", kinesis)];
+        [("direct, one payload", direct), ("SQS", first_sqs), ("Kinesis", kinesis)];
     let mut times: [Vec<f64>; 3] = Default::default();
     let mut cpu: [Vec<f64>; 3] = Default::default();
     stub.set_latency(LATENCY);
@@ -41,7 +41,7 @@ pub(crate) async fn measure(stub: &Stub, subject: &Subject) -> Result<()> {
         function.kill().await;
     }
     println!(
-        "\n{BATCH} messages of one invocation, both rows, {LATENCY:?} a put      ms      CPU ms   \
+        "\n{BATCH} messages of one invocation, both rows, {LATENCY:?} a request  ms      CPU ms   \
          ms/direct"
     );
     let base = median(&times[0]);
@@ -52,9 +52,9 @@ pub(crate) async fn measure(stub: &Stub, subject: &Subject) -> Result<()> {
 
     let api = RuntimeApi::start().await;
     let function = spawn(subject, stub, &api);
-    stub.take_requests();
+    stub.take_rows();
     invoke(&api, burst()).await?;
-    let writes = stub.take_requests();
+    let writes = stub.take_rows();
     println!(
         "  {BURST} summaries of one message in one Kinesis batch: {writes} writes   target 10"
     );
@@ -66,12 +66,17 @@ fn direct(number: usize) -> Vec<u8> {
     payload(BATCH, number)
 }
 
-fn sqs(number: usize) -> Vec<u8> {
+fn first_sqs(number: usize) -> Vec<u8> {
+    sqs(number, "1")
+}
+
+/// Records that were received `count` times.
+pub(crate) fn sqs(number: usize, count: &str) -> Vec<u8> {
     let records = (0..BATCH).map(|index| {
         let body = String::from_utf8(envelope(&[message(index, number)])).expect("JSON is UTF-8");
         json!({"messageId": format!("059f36b4-87a3-44ab-83d2-{index:012}"), "body": body,
                "receiptHandle": "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a", "messageAttributes": {},
-               "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "1767225700000",
+               "attributes": {"ApproximateReceiveCount": count, "SentTimestamp": "1767225700000",
                    "SenderId": "AROAEXAMPLE:ably",
                    "ApproximateFirstReceiveTimestamp": "1767225700001"},
                "md5OfBody": "e4e68fb7bd0e697a0ae8f1bb342846b3", "eventSource": "aws:sqs",
@@ -83,6 +88,11 @@ fn sqs(number: usize) -> Vec<u8> {
 
 fn kinesis(number: usize) -> Vec<u8> {
     stream((0..BATCH).map(|index| message(index, number)))
+}
+
+/// As many as Kinesis may hand over at once.
+pub(crate) fn kinesis_records(number: usize) -> Vec<u8> {
+    stream((0..RECORDS).map(|index| message(index, number)))
 }
 
 fn burst() -> Vec<u8> {

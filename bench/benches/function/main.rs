@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "a program for the terminal")]
 
 mod deliveries;
+mod report;
 mod stub;
 
 use std::error::Error;
@@ -25,25 +26,50 @@ const SINGLES: usize = 200;
 const BATCHES: usize = 20;
 const BATCH: usize = 100;
 
+/// Records of one Kinesis batch: the most that Lambda's console offers without asking twice.
+const RECORDS: usize = 1_000;
+const RECORD_BATCHES: usize = 5;
+const SUBJECTS: usize = 4;
+
 /// A function under measurement.
 struct Subject {
+    name: &'static str,
     binary: PathBuf,
     settings: &'static [(&'static str, &'static str)],
 }
 
-/// Medians over the rounds of one subject.
+/// One figure of each round.
+type Rounds = Vec<f64>;
+
+/// Figures over the rounds of one subject.
 #[derive(Default)]
 struct Figures {
-    start_ms: Vec<f64>,
-    first_ms: Vec<f64>,
-    single_p50_ms: Vec<f64>,
-    single_p99_ms: Vec<f64>,
-    bare_p50_ms: Vec<f64>,
-    bare_cpu_ms: Vec<f64>,
-    batch_write_ms: Vec<f64>,
-    batch_write_cpu_ms: Vec<f64>,
-    memory_mb: Vec<f64>,
-    requests_per_message: Vec<f64>,
+    start_ms: Rounds,
+    first_ms: Rounds,
+    single_p50_ms: Rounds,
+    single_p99_ms: Rounds,
+    bare_p50_ms: Rounds,
+    bare_cpu_ms: Rounds,
+    creates: Batches,
+    /// After the creates.
+    creates_memory_mb: Rounds,
+    edits: Batches,
+    /// Of creates, in one invocation of Kinesis.
+    records: Batches,
+    /// After all of that.
+    memory_mb: Rounds,
+    /// Write units a row of a batch that comes again, unknown and known.
+    again_units: Rounds,
+    known_units: Rounds,
+}
+
+/// Figures of batches of one kind.
+#[derive(Default)]
+struct Batches {
+    write_ms: Rounds,
+    write_cpu_ms: Rounds,
+    writes_per_message: Rounds,
+    requests_per_message: Rounds,
 }
 
 #[tokio::main]
@@ -51,24 +77,27 @@ async fn main() -> Result<()> {
     // Cargo adds an argument of its own, `--bench`.
     let folder = std::env::args().nth(1).filter(|argument| !argument.starts_with('-'));
     let folder = PathBuf::from(folder.ok_or("usage: cargo bench -- FOLDER_OF_BINARIES")?);
-    let exporter = folder.join("ably-chat-exporter");
-    let subjects = [
-        Subject { binary: folder.join("floor"), settings: &[] },
-        Subject { binary: exporter.clone(), settings: &[("VERSIONS", "latest")] },
-        Subject { binary: exporter, settings: &[("VERSIONS", "both")] },
+    let exporter =
+        |name, settings| Subject { name, binary: folder.join("ably-chat-exporter"), settings };
+    let subjects: [Subject; SUBJECTS] = [
+        Subject { name: "floor", binary: folder.join("floor"), settings: &[] },
+        exporter("one write", &[("VERSIONS", "latest")]),
+        exporter("both", &[("VERSIONS", "both")]),
+        exporter("both, puts", &[("VERSIONS", "both"), ("BULK_INSERTS", "off")]),
     ];
     println!(
         "floor: a bare function, one put a message; one write: the exporter with VERSIONS=latest;"
     );
-    println!("both: the exporter as it comes, two puts a message. Medians of {ROUNDS} rounds.");
+    println!("both: the exporter as it comes, two rows a message; both, puts: the same with");
+    println!("BULK_INSERTS=off. Medians of {ROUNDS} rounds.");
     let stub = Stub::http().await?;
     measure("HTTP", &stub, &subjects).await?;
     deliveries::measure(&stub, &subjects[2]).await?;
     measure("HTTPS", &Stub::https(&folder.join("bench-root.pem")).await?, &subjects).await
 }
 
-async fn measure(scheme: &str, stub: &Stub, subjects: &[Subject; 3]) -> Result<()> {
-    let mut figures: [Figures; 3] = Default::default();
+async fn measure(scheme: &str, stub: &Stub, subjects: &[Subject; SUBJECTS]) -> Result<()> {
+    let mut figures: [Figures; SUBJECTS] = Default::default();
     stub.set_latency(LATENCY);
     for _ in 0..STARTS {
         for (subject, figures) in subjects.iter().zip(&mut figures) {
@@ -80,28 +109,7 @@ async fn measure(scheme: &str, stub: &Stub, subjects: &[Subject; 3]) -> Result<(
             round(subject, stub, figures).await?;
         }
     }
-    println!(
-        "\nOver {scheme}, {LATENCY:?} a put{:>31}{:>11}{:>11}   one write/floor  both/floor",
-        "floor", "one write", "both"
-    );
-    let row = |name: &str, pick: fn(&Figures) -> &Vec<f64>, target: &str| {
-        let [floor, one, both] = [0, 1, 2].map(|index| median(pick(&figures[index])));
-        println!(
-            "  {name:<46}{floor:>9.3}{one:>11.3}{both:>11.3}{:>18.2}{:>12.2}   {target}",
-            one / floor,
-            both / floor
-        );
-    };
-    row("start-up, ms", |f| &f.start_ms, "target 1.10");
-    row("start-up and first invocation, ms", |f| &f.first_ms, "");
-    row("one message, warm, p50 ms", |f| &f.single_p50_ms, "target 1.10");
-    row("one message, warm, p99 ms", |f| &f.single_p99_ms, "");
-    row("one message against no latency, p50 ms", |f| &f.bare_p50_ms, "");
-    row("one message against no latency, CPU ms", |f| &f.bare_cpu_ms, "");
-    row("100-message batch, ms per write", |f| &f.batch_write_ms, "target 1.00");
-    row("100-message batch, CPU ms per write", |f| &f.batch_write_cpu_ms, "");
-    row("peak memory, MB", |f| &f.memory_mb, "target 1.15");
-    row("requests per message", |f| &f.requests_per_message, "");
+    report::print(scheme, subjects, &figures);
     Ok(())
 }
 
@@ -140,22 +148,71 @@ async fn round(subject: &Subject, stub: &Stub, figures: &mut Figures) -> Result<
     figures.bare_cpu_ms.push((cpu_ms(pid)? - cpu) / SINGLES as f64);
     stub.set_latency(LATENCY);
 
-    invoke(&api, payload(BATCH, 0)).await?;
-    stub.take_requests();
-    let cpu = cpu_ms(pid)?;
-    let mut times = Vec::new();
-    for number in 0..BATCHES {
-        times.push(invoke(&api, payload(BATCH, number)).await?);
+    let at = At { api: &api, pid, stub };
+    at.batches(BATCHES, BATCH, |number| payload(BATCH, number), &mut figures.creates).await?;
+    figures.creates_memory_mb.push(peak_mb(pid)?);
+    at.batches(BATCHES, BATCH, edits, &mut figures.edits).await?;
+    if subject.name != "floor" {
+        let batches = &mut figures.records;
+        at.batches(RECORD_BATCHES, RECORDS, deliveries::kinesis_records, batches).await?;
     }
-    let requests = stub.take_requests() as f64;
-    let writes = requests / BATCHES as f64;
-    figures.batch_write_ms.push(median(&times) / writes);
-    figures.batch_write_cpu_ms.push((cpu_ms(pid)? - cpu) / requests);
-    figures.requests_per_message.push(writes / BATCH as f64);
-    let peak = testkit::peak_memory_kb(pid).ok_or("ended")?;
-    figures.memory_mb.push(peak as f64 / 1_024.0);
+    figures.memory_mb.push(peak_mb(pid)?);
+    if subject.name != "floor" {
+        stub.set_full(true);
+        for (count, units) in [("1", &mut figures.again_units), ("2", &mut figures.known_units)] {
+            stub.take_rows();
+            invoke(&api, deliveries::sqs(0, count)).await?;
+            units.push(stub.take_rows() as f64 / rows(figures.creates.writes_per_message[0]));
+        }
+        stub.set_full(false);
+    }
     function.kill().await;
     Ok(())
+}
+
+/// Rows of a batch of messages.
+fn rows(per_message: f64) -> f64 {
+    per_message * BATCH as f64
+}
+
+/// A running function.
+struct At<'a> {
+    api: &'a RuntimeApi,
+    pid: u32,
+    stub: &'a Stub,
+}
+
+impl At<'_> {
+    /// Sends events of so many messages, one after the other, after one that opens connections.
+    async fn batches(
+        &self,
+        events: usize,
+        messages: usize,
+        event: impl Fn(usize) -> Vec<u8>,
+        batches: &mut Batches,
+    ) -> Result<()> {
+        invoke(self.api, event(0)).await?;
+        self.stub.take_requests();
+        self.stub.take_rows();
+        let events: Vec<_> = (0..events).map(event).collect();
+        let (cpu, count) = (cpu_ms(self.pid)?, events.len());
+        let mut times = Vec::new();
+        for event in events {
+            times.push(invoke(self.api, event).await?);
+        }
+        let cpu = cpu_ms(self.pid)? - cpu;
+        let (requests, writes) = (self.stub.take_requests() as f64, self.stub.take_rows() as f64);
+        let messages = (messages * count) as f64;
+        batches.write_ms.push(median(&times) / (writes / count as f64));
+        batches.write_cpu_ms.push(cpu / writes);
+        batches.writes_per_message.push(writes / messages);
+        batches.requests_per_message.push(requests / messages);
+        Ok(())
+    }
+}
+
+fn peak_mb(pid: u32) -> Result<f64> {
+    Ok(testkit::peak_memory_kb(pid).ok_or("ended")? as f64 / 1_024.0)
 }
 
 /// Starts the function on the first processor, which the rest of the bench leaves alone where
@@ -176,6 +233,17 @@ async fn invoke(api: &RuntimeApi, body: Vec<u8>) -> Result<f64> {
 
 fn payload(messages: usize, number: usize) -> Vec<u8> {
     envelope(&(0..messages).map(|index| message(index, number)).collect::<Vec<_>>())
+}
+
+/// As many edits as a batch has messages.
+fn edits(number: usize) -> Vec<u8> {
+    let edits = (0..BATCH).map(|index| {
+        let mut edit = message(index, number);
+        edit["action"] = json!(1);
+        edit["version"]["serial"] = json!(format!("{:014}-000@aBcDeFgHi12345678:000", 99_999));
+        edit
+    });
+    envelope(&edits.collect::<Vec<_>>())
 }
 
 fn message(index: usize, number: usize) -> Value {

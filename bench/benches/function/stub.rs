@@ -1,17 +1,18 @@
-//! A stand-in for DynamoDB that answers every request alike after a fixed time, so that what is
-//! measured is the function. Over HTTP, and over HTTPS with a certificate of its own.
+//! A stand-in for DynamoDB that answers after a fixed time, so that what is measured is the
+//! function: it has every row there is, or none. Over HTTP, and over HTTPS with a certificate of its
+//! own.
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::body::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -20,11 +21,22 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
+const STATEMENT: &[u8] = br#""Statement":"#;
+const REFUSED: &[u8] = br#"{"__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException","message":"The conditional request failed"}"#;
+
 /// A running stand-in.
 pub(crate) struct Stub {
     pub(crate) env: Vec<(String, String)>,
-    requests: Arc<AtomicU64>,
-    latency_us: Arc<AtomicU64>,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    latency_us: AtomicU64,
+    requests: AtomicU64,
+    rows: AtomicU64,
+    /// Whether every row is there already.
+    is_full: AtomicBool,
 }
 
 impl Stub {
@@ -32,11 +44,11 @@ impl Stub {
     pub(crate) async fn http() -> std::io::Result<Self> {
         let (listener, address) = listen().await?;
         let stub = Self::new(&format!("http://{address}"));
-        let (requests, latency) = (Arc::clone(&stub.requests), Arc::clone(&stub.latency_us));
+        let state = Arc::clone(&stub.state);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 stream.set_nodelay(true).ok();
-                tokio::spawn(serve(stream, Arc::clone(&requests), Arc::clone(&latency)));
+                tokio::spawn(serve(stream, Arc::clone(&state)));
             }
         });
         Ok(stub)
@@ -57,15 +69,14 @@ impl Stub {
         let mut stub = Self::new(&format!("https://localhost:{}", address.port()));
         std::fs::write(file, cert.pem())?;
         stub.env.push(("SSL_CERT_FILE".into(), file.display().to_string()));
-        let (requests, latency) = (Arc::clone(&stub.requests), Arc::clone(&stub.latency_us));
+        let state = Arc::clone(&stub.state);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 stream.set_nodelay(true).ok();
-                let (acceptor, requests) = (acceptor.clone(), Arc::clone(&requests));
-                let latency = Arc::clone(&latency);
+                let (acceptor, state) = (acceptor.clone(), Arc::clone(&state));
                 tokio::spawn(async move {
                     if let Ok(stream) = acceptor.accept(stream).await {
-                        serve(stream, requests, latency).await;
+                        serve(stream, state).await;
                     }
                 });
             }
@@ -74,18 +85,29 @@ impl Stub {
     }
 
     fn new(endpoint: &str) -> Self {
-        Self { env: testkit::env(endpoint), requests: Arc::default(), latency_us: Arc::default() }
+        Self { env: testkit::env(endpoint), state: Arc::default() }
     }
 
     /// How long every request takes from now on.
     pub(crate) fn set_latency(&self, latency: Duration) {
         let us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
-        self.latency_us.store(us, Ordering::SeqCst);
+        self.state.latency_us.store(us, Ordering::SeqCst);
+    }
+
+    /// Whether every row is there already, from now on: no insert succeeds, and no put.
+    pub(crate) fn set_full(&self, is_full: bool) {
+        self.state.is_full.store(is_full, Ordering::SeqCst);
     }
 
     /// How many requests have come since this was last asked.
     pub(crate) fn take_requests(&self) -> u64 {
-        self.requests.swap(0, Ordering::SeqCst)
+        self.state.requests.swap(0, Ordering::SeqCst)
+    }
+
+    /// How many rows they asked to be written: all smaller than a write unit, so that this is what
+    /// DynamoDB would bill.
+    pub(crate) fn take_rows(&self) -> u64 {
+        self.state.rows.swap(0, Ordering::SeqCst)
     }
 }
 
@@ -95,18 +117,21 @@ async fn listen() -> std::io::Result<(TcpListener, SocketAddr)> {
     Ok((listener, address))
 }
 
-async fn serve<S>(stream: S, requests: Arc<AtomicU64>, latency_us: Arc<AtomicU64>)
+async fn serve<S>(stream: S, state: Arc<State>)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let service = service_fn(async |request: Request<Incoming>| {
-        request.into_body().collect().await?;
-        requests.fetch_add(1, Ordering::SeqCst);
-        let latency = Duration::from_micros(latency_us.load(Ordering::SeqCst));
+        let target = request.headers().get("x-amz-target").map(|it| it.as_bytes().to_vec());
+        let body = request.into_body().collect().await?.to_bytes();
+        state.requests.fetch_add(1, Ordering::SeqCst);
+        let latency = Duration::from_micros(state.latency_us.load(Ordering::SeqCst));
         if !latency.is_zero() {
             tokio::time::sleep(latency).await;
         }
-        let mut response = Response::new(Full::new(Bytes::from_static(b"{}")));
+        let (status, body) = state.answer(&target.unwrap_or_default(), &body);
+        let mut response = Response::new(Full::new(body));
+        *response.status_mut() = status;
         let json = hyper::header::HeaderValue::from_static("application/x-amz-json-1.0");
         response.headers_mut().insert(hyper::header::CONTENT_TYPE, json);
         Ok::<_, hyper::Error>(response)
@@ -116,4 +141,29 @@ where
         .serve_connection(TokioIo::new(stream), service)
         .await
         .ok();
+}
+
+impl State {
+    fn answer(&self, target: &[u8], body: &[u8]) -> (StatusCode, Bytes) {
+        let is_full = self.is_full.load(Ordering::SeqCst);
+        if target.ends_with(b".BatchExecuteStatement") {
+            // A quote within a value is escaped: this is none of people's.
+            let statements = body.windows(STATEMENT.len()).filter(|it| *it == STATEMENT).count();
+            self.rows.fetch_add(statements as u64, Ordering::SeqCst);
+            let one = match is_full {
+                true => r#"{"Error":{"Code":"DuplicateItem","Message":"Duplicate primary key"}}"#,
+                false => r#"{"TableName":"chat"}"#,
+            };
+            let all = vec![one; statements].join(",");
+            return (StatusCode::OK, format!(r#"{{"Responses":[{all}]}}"#).into());
+        }
+        if !target.ends_with(b".PutItem") {
+            return (StatusCode::OK, Bytes::from_static(b"{}"));
+        }
+        self.rows.fetch_add(1, Ordering::SeqCst);
+        match is_full {
+            true => (StatusCode::BAD_REQUEST, Bytes::from_static(REFUSED)),
+            false => (StatusCode::OK, Bytes::from_static(b"{}")),
+        }
+    }
 }
