@@ -15,7 +15,7 @@ use crate::aws;
 use crate::store::error::StoreError;
 use crate::store::pace::Pace;
 use crate::store::put::Put;
-use crate::store::statement;
+use crate::store::statement::Statements;
 use crate::store::table::Store;
 
 /// Statements that a request may hold (`BatchExecuteStatement`, Amazon DynamoDB API Reference).
@@ -70,7 +70,8 @@ impl Store {
     /// Inserts the rows of one request; what became of each. Nothing is tried again here.
     pub(super) async fn insert(&self, rows: &[Row], deadline: Instant) -> Vec<Inserted> {
         let unknown = || vec![Inserted::Unknown; rows.len()];
-        let statements = rows.iter().map(|(_, put)| statement::insert(&self.table, put));
+        let mut statements = Statements::new(&self.table);
+        let statements = rows.iter().map(|(_, put)| statements.insert(put));
         let Some(statements) = statements.collect::<Option<Vec<_>>>() else { return unknown() };
         let request = self.client_of_inserts().batch_execute_statement();
         let request = request.set_statements(Some(statements)).send();
