@@ -35,7 +35,9 @@ pub(super) enum Inserted {
     Stored,
     /// A row was there already.
     Duplicate,
-    /// It is not known, or was refused: a put will show.
+    /// The row or its statement is not right: a put will show.
+    Invalid,
+    /// It is not known: a put will show.
     Unknown,
 }
 
@@ -95,19 +97,19 @@ impl Store {
     fn read(&self, begun: Instant, answers: &[BatchStatementResponse]) -> Vec<Inserted> {
         let inserted = answers.iter().map(|answer| match &answer.error {
             None => Inserted::Stored,
-            Some(error) if error.code == Some(Code::DuplicateItem) => Inserted::Duplicate,
-            Some(_) => Inserted::Unknown,
+            Some(error) => match &error.code {
+                Some(Code::DuplicateItem) => Inserted::Duplicate,
+                Some(Code::ValidationError) => Inserted::Invalid,
+                _ => Inserted::Unknown,
+            },
         });
         let inserted: Vec<_> = inserted.collect();
         let mut errors = answers.iter().filter_map(|answer| answer.error.as_ref());
         if let Some(denied) = errors.clone().find(|it| it.code == Some(Code::AccessDenied)) {
             self.fast_path.close(&describe(denied));
-        } else if answers.iter().all(is_invalid) {
-            // Not one row is right: that is the statements' fault, or the table's.
-            self.fast_path.close(&errors.next().map(describe).unwrap_or_default());
         }
         if let Some(pace) = self.pace() {
-            if inserted.iter().any(|it| *it != Inserted::Unknown) {
+            if inserted.iter().any(|it| matches!(it, Inserted::Stored | Inserted::Duplicate)) {
                 pace.answered(begun, true);
             }
             if let Some(error) = errors.find(|error| is_transient(error)) {
@@ -136,10 +138,6 @@ impl Store {
     fn transient(&self, detail: String) -> StoreError {
         StoreError { action: ACTION, table: self.table.clone(), detail, is_retryable: true }
     }
-}
-
-fn is_invalid(answer: &BatchStatementResponse) -> bool {
-    answer.error.as_ref().is_some_and(|error| error.code == Some(Code::ValidationError))
 }
 
 fn is_transient(error: &BatchStatementError) -> bool {

@@ -87,6 +87,7 @@ impl Writing<'_> {
             return self.put(rows).await;
         }
         let inserted = self.store.insert(&rows, self.deadline).await;
+        let none_is_right = inserted.iter().all(|it| *it == Inserted::Invalid);
         let (mut ended, mut left) = (Vec::with_capacity(rows.len()), Vec::new());
         for ((row, put), inserted) in rows.into_iter().zip(inserted) {
             match (inserted, &put.condition) {
@@ -94,10 +95,14 @@ impl Writing<'_> {
                 (Inserted::Duplicate, Condition::Absent) => {
                     ended.push((row, Ok(Written::Superseded)));
                 }
-                (Inserted::Duplicate | Inserted::Unknown, _) => left.push((row, put)),
+                _ => left.push((row, put)),
             }
         }
         ended.extend(self.put(left).await);
+        if none_is_right && ended.iter().any(|(_, written)| written.is_ok()) {
+            // A put shows that a row was right, so that its statement was not.
+            self.store.fast_path.close("ValidationError, though the rows are right");
+        }
         ended
     }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ably_chat_exporter::ingest::{ErrorType, Failure, Sink};
 use serde_json::{Value, json};
 use testkit::{Engine, Fault, FaultProxy};
 
@@ -111,6 +112,56 @@ async fn a_statement_that_fails_is_put_by_itself() {
         assert_eq!((report.stored, &report.failed[..]), (12, &[][..]), "{code}");
         assert_eq!((engine.rows().await.len(), proxy.requests()), (24, 25), "{code}");
     }
+}
+
+/// Neither its statement nor its put: it fails with the put's reason, and the others are stored.
+#[tokio::test]
+async fn a_row_that_dynamodb_refuses_fails_by_itself() {
+    let engine = Engine::start().await;
+    let fault = |row| match row {
+        7 | 24 => Fault::Refuse("ValidationException"),
+        _ => Fault::None,
+    };
+    let proxy = FaultProxy::of_rows(&engine.endpoint, fault).await;
+    let report = common::send(&through(&proxy).await, "d", &body(0..12)).await;
+    assert_eq!((report.stored, report.failed.len()), (11, 1), "{report:?}");
+    let Failure { reason, error_type, .. } = &report.failed[0];
+    assert!(reason.starts_with("dynamodb:PutItem on table"), "{reason}");
+    assert!(reason.contains("ValidationException (400)"), "{reason}");
+    assert_eq!(*error_type, ErrorType::NonRetryable);
+    assert_eq!((engine.rows().await.len(), proxy.requests()), (23, 25));
+}
+
+/// Sends creates twice, and says whether they were inserted: a create that is there already is
+/// refused as an insert, and as a put.
+async fn inserts(ingest: &Sink, proxy: &FaultProxy, messages: std::ops::Range<u32>) -> bool {
+    common::send(ingest, "d", &body(messages.clone())).await;
+    let before = proxy.requests();
+    let rows = 2 * u64::from(messages.end - messages.start);
+    common::send(ingest, "d", &body(messages)).await;
+    proxy.requests() - before > rows
+}
+
+#[tokio::test]
+async fn statements_that_are_never_right_are_given_up_and_rows_that_are_wrong_are_not_their_fault()
+{
+    let refused_once = |rows| {
+        move |row| if row < rows { Fault::Refuse("ValidationException") } else { Fault::None }
+    };
+    let engine = Engine::start().await;
+    let proxy = FaultProxy::of_rows(&engine.endpoint, refused_once(24)).await;
+    let ingest = through(&proxy).await;
+    let report = common::send(&ingest, "d", &body(0..12)).await;
+    assert_eq!((report.stored, &report.failed[..]), (12, &[][..]));
+    assert_eq!((engine.rows().await.len(), proxy.requests()), (24, 48));
+    assert!(!inserts(&ingest, &proxy, 12..24).await);
+
+    let engine = Engine::start().await;
+    let proxy = FaultProxy::of_rows(&engine.endpoint, refused_once(8)).await;
+    let ingest = through(&proxy).await;
+    let report = common::send(&ingest, "d", &body(0..2)).await;
+    assert_eq!((report.stored, report.failed.len(), proxy.requests()), (0, 2, 8), "{report:?}");
+    assert!(inserts(&ingest, &proxy, 12..24).await);
 }
 
 /// The role lacks the permission: one warning, which names it, and nothing fails.
