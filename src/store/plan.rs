@@ -1,5 +1,7 @@
 //! Which puts a chat event asks for. Pure: the clock and the delivery's id are arguments.
 
+use std::sync::Arc;
+
 use crate::chat::{ChatEvent, ChatMessage};
 use crate::store::condition::Condition;
 use crate::store::error::Unstorable;
@@ -63,7 +65,7 @@ impl Store {
         let item = message_item(self.settings, message, observation);
         let mut puts = Vec::new();
         if rows.version {
-            puts.push(version_row(message, item.clone())?);
+            puts.push(version_row(message, Arc::clone(&item))?);
         }
         if rows.latest {
             puts.push(latest_row(message, item, observation)?);
@@ -91,7 +93,7 @@ fn versions(
     let item = message_item(settings, message, observation);
     Ok(match settings.versions {
         KeepVersions::Both => {
-            let version = version_row(message, item.clone())?;
+            let version = version_row(message, Arc::clone(&item))?;
             vec![version, latest_row(message, item, observation)?]
         }
         KeepVersions::Latest => vec![latest_row(message, item, observation)?],
@@ -101,21 +103,25 @@ fn versions(
         }
         KeepVersions::All => {
             let condition = Condition::Older(message.version.serial.clone());
-            let mut latest = latest_row(message, item.clone(), observation)?;
+            let mut latest = latest_row(message, Arc::clone(&item), observation)?;
             latest.condition = condition;
             vec![version_row(message, item)?, latest]
         }
     })
 }
 
-fn message_item(settings: Settings, message: &ChatMessage, observation: Observation<'_>) -> Item {
+fn message_item(
+    settings: Settings,
+    message: &ChatMessage,
+    observation: Observation<'_>,
+) -> Arc<Item> {
     let with_clients = settings.reaction_clients == ReactionClients::Ids;
     let mut item = item::of_message(message, with_clients);
     expire(&mut item, settings, message.timestamp, observation);
-    item
+    item.into()
 }
 
-fn version_row(message: &ChatMessage, item: Item) -> Result<Put, Unstorable> {
+fn version_row(message: &ChatMessage, item: Arc<Item>) -> Result<Put, Unstorable> {
     let key = Key::version(&message.room, &message.serial, &message.version.serial)?;
     Put::new(key, Condition::Absent, item)
 }
@@ -123,7 +129,7 @@ fn version_row(message: &ChatMessage, item: Item) -> Result<Put, Unstorable> {
 /// The row of a message's latest version. A create is the first of them, unless it came before.
 fn latest_row(
     message: &ChatMessage,
-    item: Item,
+    item: Arc<Item>,
     observation: Observation<'_>,
 ) -> Result<Put, Unstorable> {
     let condition = Condition::Newer(message.version.serial.clone());

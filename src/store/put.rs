@@ -1,5 +1,7 @@
 //! A put: one row, and the condition of writing it.
 
+use std::sync::Arc;
+
 use crate::store::condition::Condition;
 use crate::store::error::Unstorable;
 use crate::store::item::{self, Item};
@@ -12,14 +14,19 @@ pub struct Put {
     pub key: Key,
     /// Whether.
     pub condition: Condition,
-    item: Item,
+    /// The rows of one version share it.
+    item: Arc<Item>,
     /// Whether nobody is expected to have written it yet, whatever its condition.
     is_first: bool,
 }
 
 impl Put {
-    pub(super) fn new(key: Key, condition: Condition, item: Item) -> Result<Self, Unstorable> {
-        let put = Self { key, condition, item, is_first: false };
+    pub(super) fn new(
+        key: Key,
+        condition: Condition,
+        item: impl Into<Arc<Item>>,
+    ) -> Result<Self, Unstorable> {
+        let put = Self { key, condition, item: item.into(), is_first: false };
         match put.bytes() {
             bytes if bytes > item::MAX_BYTES => Err(Unstorable::TooLarge(bytes)),
             _ => Ok(put),
@@ -58,7 +65,7 @@ impl Put {
     }
 
     pub(super) fn into_item(self) -> Item {
-        let mut item = self.item;
+        let mut item = Arc::unwrap_or_clone(self.item);
         item.extend(self.key.attributes());
         item
     }
