@@ -9,7 +9,7 @@ use crate::store::{Key, Put, StoreError, Written};
 
 /// Rows, messages, and bytes of records that are planned before any of them is written: what is in
 /// memory at once. Puts to one row are folded as far as they are planned together.
-const MOST_ROWS: usize = 4_096;
+const MOST_ROWS: usize = 1_024;
 const MOST_MESSAGES: usize = 16_384;
 const MOST_BYTES: usize = 4 * 1_024 * 1_024;
 

@@ -229,7 +229,7 @@ mod tests {
     use super::*;
     use crate::store::table::Written;
 
-    const WRITERS: usize = 72;
+    const WRITERS: usize = 50;
 
     fn transient() -> StoreError {
         let (action, table) = ("dynamodb:PutItem", "t".to_owned());

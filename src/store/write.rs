@@ -13,7 +13,7 @@ use crate::store::table::{Store, Written};
 
 /// Puts in flight at once: as few as keep one processor busy against a table that answers in 5 ms
 /// (`make bench`). Each is a connection, which costs a TLS handshake once, and some 60 KB.
-const PUTS: usize = 72;
+const PUTS: usize = 50;
 /// Requests in flight at once that insert rows.
 const REQUESTS: usize = 8;
 /// New rows from which on they are inserted, many in one request. Fewer are as fast as puts, and

@@ -24,7 +24,7 @@ const STORE: Duration = Duration::from_millis(5);
 /// A page each.
 const ROOMS: u32 = 100;
 const MESSAGES_IN_ROOM: u32 = 1_000;
-/// Puts on their way at once: two pages of 72.
+/// Puts on their way at once: as many as keep one processor busy.
 const AT_ONCE: &str = "144";
 const ROUNDS: usize = 3;
 
