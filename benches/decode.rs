@@ -1,4 +1,5 @@
-//! Processor time of decoding a payload and planning its rows: nothing is sent.
+//! Processor time of decoding a payload and planning its rows: nothing is sent. At most 12 µs a
+//! message (`create`; 83 Kitem/s of `batch`): a change that takes longer says why.
 
 use ably_chat_exporter::ably::{Decoder, Verdict};
 use ably_chat_exporter::store::{Observation, Settings, Store};
