@@ -45,6 +45,7 @@ async fn rows_of_a_request_that_fails_are_put() {
         Fault::Internal,
         Fault::DropBefore,
         Fault::DropAfter,
+        Fault::Hang,
         Fault::Refuse("ValidationException"),
         Fault::Refuse("RequestLimitExceeded"),
         Fault::Refuse("SerializationException"),
