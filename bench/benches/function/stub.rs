@@ -1,6 +1,6 @@
 //! A stand-in for DynamoDB that answers after a fixed time, so that what is measured is the
-//! function: it has every row there is, or none. Over HTTP, and over HTTPS with a certificate of its
-//! own.
+//! function: it has every row there is, or none. Over HTTP, and over HTTPS with a certificate of
+//! its own.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -22,7 +22,8 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 const STATEMENT: &[u8] = br#""Statement":"#;
-const REFUSED: &[u8] = br#"{"__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException","message":"The conditional request failed"}"#;
+const REFUSED: &[u8] =
+    br#"{"__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException"}"#;
 
 /// A running stand-in.
 pub(crate) struct Stub {
