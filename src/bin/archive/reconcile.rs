@@ -11,7 +11,7 @@ use crate::{Error, Exit};
 
 const ENDING: Ending = Ending::of_walk(&[
     ("Name what is missing or differs", "reconcile --room support:42"),
-    ("Mend it", "reconcile --room support:42 --repair"),
+    ("Fix it", "reconcile --room support:42 --repair"),
 ]);
 
 /// Compares the table with Ably Chat's history, and names every gap.
