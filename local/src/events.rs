@@ -7,7 +7,7 @@ use anstyle::Style;
 use serde_json::Value;
 use testkit::Answer;
 
-use crate::screen::{NAME, heading, paragraph, printable};
+use crate::screen::{ASIDE, NAME, heading, paragraph, printable};
 
 /// The files to send: all of `events/`, Ably's payloads first and then the same as AWS hands
 /// them over; or those named, with or without folder and ending.
@@ -51,8 +51,11 @@ pub(crate) fn answers(answers: &[(String, Answer)]) {
     }
 }
 
-/// Shows why messages were parked.
-pub(crate) fn parked(messages: &[String]) -> Result<(), Box<dyn Error>> {
+/// Shows why messages were parked, and says what becomes of events that the function has failed.
+pub(crate) fn parked(
+    messages: &[String],
+    answers: &[(String, Answer)],
+) -> Result<(), Box<dyn Error>> {
     heading(&format!("Parked in the failure queue: {}", messages.len()));
     for message in messages {
         let parked: Value = serde_json::from_str(message)?;
@@ -68,6 +71,14 @@ fn describe(answer: &Answer) -> String {
             "{}: {}",
             error["errorType"].as_str().unwrap_or("error"),
             error["errorMessage"].as_str().unwrap_or_default()
+    let failed = answers.iter().filter(|(_, answer)| matches!(answer, Answer::Error(_))).count();
+    if failed > 0 {
+        let text = format!(
+            "Not counted: the {failed} failed above. Lambda itself, which is not here, tries such \
+             an event twice more and then puts it there (the function's failure destination)."
+        );
+        paragraph(2, &text, ASIDE);
+    }
         ),
         Answer::Response(answer) => match (&answer["batchItemFailures"], &answer["body"]) {
             (Value::Array(failures), _) if failures.is_empty() => "all acknowledged".into(),

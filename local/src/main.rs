@@ -82,7 +82,7 @@ async fn run(names: &[String]) -> Result<(), Box<dyn Error>> {
     let rows = testkit::rows(&engine.client()).await?;
     show_rooms(&engine.client(), &rows).await?;
     events::answers(&answers);
-    events::parked(&services.messages())?;
+    events::parked(&services.messages(), &answers)?;
     rows::rows(rows, shown());
     heading("Next");
     for (command, what) in NEXT {
