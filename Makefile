@@ -25,11 +25,11 @@ run: ## Sends samples through the function to an embedded DynamoDB (EVENTS="crea
 watch: $(BIN)/cargo-lambda ## Runs the function under cargo lambda watch, against an embedded DynamoDB
 	cargo build --package local
 	@PATH="$(CURDIR)/$(BIN):$$PATH" cargo run --quiet --package local --bin local -- \
-		watch cargo lambda watch --package local --bin exporter
+		watch cargo lambda watch --invoke-address 127.0.0.1 --package local --bin exporter
 
 invoke: $(BIN)/cargo-lambda ## Sends one event to `make watch` and shows the table (EVENT=create)
-	@PATH="$(CURDIR)/$(BIN):$$PATH" cargo lambda invoke exporter --data-file events/$(or $(EVENT),create).json
-	@cargo run --quiet --package local --bin local -- show
+	@PATH="$(CURDIR)/$(BIN):$$PATH" cargo run --quiet --package local --bin local -- \
+		invoke $(or $(EVENT),create) cargo lambda invoke --invoke-address 127.0.0.1 exporter --data-file
 
 test: setup ## Runs all tests, under cargo-nextest where it is installed
 	@if cargo nextest --version >/dev/null 2>&1; \
