@@ -51,6 +51,7 @@ check: lint deny ## Formatting, lints, documentation, layers, licences, template
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps --document-private-items
 	python3 scripts/check_layers.py
 	python3 scripts/check_lines.py
+	@echo 'make check: all is well'
 
 deny: $(BIN)/cargo-deny ## Checks licences, sources and banned crates (deny.toml)
 	$(BIN)/cargo-deny --locked --workspace --log-level error check bans licenses sources
@@ -68,8 +69,9 @@ build: $(BIN)/sam $(BIN)/cargo-lambda ## Builds the function as it is deployed
 deploy: build ## Deploys it, asking for every parameter
 	$(BIN)/sam deploy --guided
 
-redrive: $(BIN)/sam ## Replays a stack's failure queue through its function (STACK=name)
-	@$(BIN)/python scripts/redrive.py $(STACK)
+redrive: $(if $(STACK),$(BIN)/sam) ## Replays a stack's failure queue through its function (STACK=name)
+	@$(if $(STACK),$(BIN)/python scripts/redrive.py $(STACK), \
+		echo 'Which stack? make redrive STACK=<its name>' >&2; exit 2)
 
 bench: ## Measures the function beside a bare one (bench/floor), the decoder alone, and the backfill
 	cargo bench --bench decode
