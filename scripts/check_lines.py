@@ -1,4 +1,5 @@
-"""Names lines of Markdown and Rust that have more than 100 columns; exits with 1 if there are any.
+"""Names lines of Markdown, Rust, every Cargo.toml, the Makefile and template.yaml that have more
+than 100 columns; exits with 1 if there are any.
 
 Left out: Markdown's tables and code blocks, the targets of links, and addresses, which cannot be
 broken. rustfmt sees to Rust code, so that what is left of it are comments and strings.
@@ -9,6 +10,7 @@ import subprocess
 import sys
 
 MOST = 100
+FILES = ["*.md", "*.rs", "*Cargo.toml", "Makefile", "template.yaml"]
 TARGET = re.compile(r"\]\([^)]*\)")
 ADDRESS = re.compile(r"\S*://\S*")
 
@@ -30,7 +32,7 @@ def long_lines(path: str):
 
 
 def main() -> int:
-    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.md", "*.rs"]
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *FILES]
     paths = subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split("\0")
     found = 0
     for path in sorted(set(filter(None, paths))):

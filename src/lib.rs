@@ -4,8 +4,8 @@
 //! takes them from an Ably Queue. [`ingest`] has [`ably`] decode each into [`chat`] values and
 //! [`store`] write them as conditional puts. Each record's outcome goes back to its source;
 //! permanent failures go to the failure queue. What Ably did not deliver, `backfill` finds through
-//! `rest` and mends; `reconcile` does so on a schedule. [`config`] alone reads the environment, and
-//! [`setup`] makes parts of settings.
+//! `rest` and repairs; `reconcile` does so on a schedule. [`config`] alone reads the environment,
+//! and [`setup`] makes parts of settings.
 //!
 //! From the top down; nothing uses what is above it (`scripts/check_layers.py`):
 //!

@@ -48,14 +48,9 @@ pub enum NotStarted {
 }
 
 impl NotStarted {
-    /// One setting is wrong, which shows only when it is used.
-    pub fn wrong(setting: &str, mistake: &Mistake) -> Self {
-        Self::WrongSettings(ConfigError(vec![format!("{setting}: {mistake}")]))
-    }
-
-    /// Nothing can be put into the table; the mistake names the setting.
-    #[must_use]
-    pub fn table(Mistake(mistake): Mistake) -> Self {
+    /// Something is wrong that shows only when it is used; the mistake names the setting.
+    pub fn wrong(mistake: impl Into<Mistake>) -> Self {
+        let Mistake(mistake) = mistake.into();
         Self::WrongSettings(ConfigError(vec![mistake]))
     }
 
@@ -146,7 +141,7 @@ async fn cipher_key(
 /// When it cannot start.
 #[cfg(feature = "reconcile")]
 pub async fn reconcile(config: AblyRestConfig) -> Result<reconcile::Function, NotStarted> {
-    let missing = |name: &str| NotStarted::wrong(name, &"not set".into());
+    let missing = |name| NotStarted::wrong(format!("{name} is not set"));
     let key = config.api_key.ok_or_else(|| missing("ABLY_API_KEY"))?;
     let queue = config.queue_url.ok_or_else(|| missing("RECONCILE_QUEUE_URL"))?;
     let sdk = aws::connect(config.config.platform_roots, Identity::Environment).await;
@@ -176,13 +171,13 @@ pub async fn backfill(
     config: AblyRestConfig,
     pace: f64,
 ) -> Result<(Backfill, Option<RoomFilter>), NotStarted> {
-    let wrong = |mistake: &Mistake| NotStarted::wrong("ABLY_API_KEY", mistake);
-    let source = config.api_key.ok_or_else(|| wrong(&"not set".into()))?;
+    let source = config.api_key.ok_or_else(|| NotStarted::wrong("ABLY_API_KEY is not set"))?;
     let sdk = aws::connect(config.config.platform_roots, Identity::Anywhere).await;
     let sink = sink(config.config, &sdk).await?;
     let key = Secret::new(source, ApiKey::parse, sdk).get().await;
     let key = key.map_err(|error| NotStarted::Secret { setting: "ABLY_API_KEY", error })?;
-    key.check_app(sink.decoder.app_id.as_deref()).map_err(|mistake| wrong(&mistake))?;
+    key.check_app(sink.decoder.app_id.as_deref())
+        .map_err(|mistake| NotStarted::wrong(format!("ABLY_API_KEY: {mistake}")))?;
     let rest = AblyRest::new(&key, config.url.as_deref(), Some(pace));
     let rest = rest.map_err(NotStarted::NoClient)?;
     let room_filter = sink.room_filter.clone();

@@ -7,7 +7,7 @@ use anstyle::Style;
 use serde_json::Value;
 use testkit::Answer;
 
-use crate::screen::{NAME, heading, paragraph, printable};
+use crate::screen::{ASIDE, NAME, WIDTH, heading, paragraph, printable};
 
 /// The files to send: all of `events/`, Ably's payloads first and then the same as AWS hands
 /// them over; or those named, with or without folder and ending.
@@ -15,21 +15,35 @@ pub(crate) fn files(names: &[String]) -> Result<Vec<PathBuf>, Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no repository")?;
     let folder = root.join("events");
     if names.is_empty() {
-        let mut paths = Vec::new();
-        for folder in [folder.join("deliveries"), folder] {
-            for entry in std::fs::read_dir(folder)? {
-                paths.push(entry?.path());
-            }
-        }
-        paths.retain(|path| path.extension().is_some_and(|ending| ending == "json"));
-        paths.sort_by_key(|path| (path.components().count(), path.clone()));
-        return Ok(paths);
+        return samples(&folder);
     }
     let path = |name: &String| {
         let sample = folder.join(name).with_extension("json");
-        if sample.exists() { sample } else { PathBuf::from(name) }
+        [sample, PathBuf::from(name)].into_iter().find(|path| path.is_file()).ok_or_else(|| {
+            let samples = samples(&folder).unwrap_or_default();
+            let name_of = |path: &PathBuf| {
+                let name = path.strip_prefix(&folder).unwrap_or(path).with_extension("");
+                name.display().to_string()
+            };
+            let samples: Vec<_> = samples.iter().map(name_of).collect();
+            let there = textwrap::fill(&samples.join(" "), WIDTH);
+            format!("There is no event {name:?}, nor a file of that name. In events/ are:\n{there}")
+        })
     };
-    Ok(names.iter().map(path).collect())
+    Ok(names.iter().map(path).collect::<Result<_, _>>()?)
+}
+
+/// All of `events/`.
+fn samples(folder: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
+    let mut paths = Vec::new();
+    for folder in [&folder.join("deliveries"), folder] {
+        for entry in std::fs::read_dir(folder)? {
+            paths.push(entry?.path());
+        }
+    }
+    paths.retain(|path| path.extension().is_some_and(|ending| ending == "json"));
+    paths.sort_by_key(|path| (path.components().count(), path.clone()));
+    Ok(paths)
 }
 
 /// Shows what the function answered, the events that got the same answer together and errors last.
@@ -51,9 +65,20 @@ pub(crate) fn answers(answers: &[(String, Answer)]) {
     }
 }
 
-/// Shows why messages were parked.
-pub(crate) fn parked(messages: &[String]) -> Result<(), Box<dyn Error>> {
+/// Shows why messages were parked, and says what becomes of events that the function has failed.
+pub(crate) fn parked(
+    messages: &[String],
+    answers: &[(String, Answer)],
+) -> Result<(), Box<dyn Error>> {
     heading(&format!("Parked in the failure queue: {}", messages.len()));
+    let failed = answers.iter().filter(|(_, answer)| matches!(answer, Answer::Error(_))).count();
+    if failed > 0 {
+        let text = format!(
+            "Not counted: the {failed} failed above. Lambda itself, which is not here, tries such \
+             an event twice more and then puts it there (the function's failure destination)."
+        );
+        paragraph(2, &text, ASIDE);
+    }
     for message in messages {
         let parked: Value = serde_json::from_str(message)?;
         let reason = parked["parked"]["reason"].as_str().unwrap_or_default();

@@ -8,6 +8,7 @@ mod screen;
 
 use std::collections::BTreeSet;
 use std::error::Error;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -20,9 +21,9 @@ use testkit::template::Template;
 use testkit::{Engine, FunctionProcess, Item, RuntimeApi, Services};
 
 use crate::rows::Rows;
-use crate::screen::{NAME, entry, heading, styled};
+use crate::screen::{NAME, entry, heading, paragraph, styled};
 
-/// Where `watch` leaves the engine's address for `show`: beside this program.
+/// Where `watch` leaves the engine's address for `invoke`: beside this program.
 const ENDPOINT_FILE: &str = "local-endpoint";
 /// What the samples are encrypted, signed and sent with; the first is from Ably's test fixtures.
 const SAMPLE_SECRETS: [(&str, &str); 3] = [
@@ -55,8 +56,8 @@ async fn start() -> Result<(), Box<dyn Error>> {
     match arguments.split_first() {
         Some((verb, events)) if verb == "run" => run(events).await,
         Some((verb, command)) if verb == "watch" => watch(command).await,
-        Some((verb, _)) if verb == "show" => show_watched().await,
-        _ => Err("usage: local run [EVENT…] | local watch COMMAND… | local show".into()),
+        Some((verb, [event, command @ ..])) if verb == "invoke" => invoke(event, command).await,
+        _ => Err("usage: local run [EVENT…] | watch COMMAND… | invoke EVENT COMMAND…".into()),
     }
 }
 
@@ -82,7 +83,7 @@ async fn run(names: &[String]) -> Result<(), Box<dyn Error>> {
     let rows = testkit::rows(&engine.client()).await?;
     show_rooms(&engine.client(), &rows).await?;
     events::answers(&answers);
-    events::parked(&services.messages())?;
+    events::parked(&services.messages(), &answers)?;
     rows::rows(rows, shown());
     heading("Next");
     for (command, what) in NEXT {
@@ -96,29 +97,68 @@ async fn watch(command: &[String]) -> Result<(), Box<dyn Error>> {
     let (program, arguments) = command.split_first().ok_or("watch what?")?;
     let engine = Engine::start().await;
     std::fs::write(beside(ENDPOINT_FILE)?, &engine.endpoint)?;
-    let (at, table) = (&engine.endpoint, Engine::TABLE);
-    anstream::println!("DynamoDB at {at}, table {table:?}; ends with this program");
+    show_next(&engine);
     // Ctrl-C goes to the command too; what ends it ends this.
     tokio::spawn(async { while tokio::signal::ctrl_c().await.is_ok() {} });
-    let status = tokio::process::Command::new(program)
-        .args(arguments)
-        .envs(environment(&engine))
-        .status()
-        .await
-        .map_err(|error| format!("{program}: {error}"))?;
+    let mut command = tokio::process::Command::new(program);
+    command.args(arguments).envs(environment(&engine));
+    for name in of_cargo() {
+        command.env_remove(name);
+    }
+    let status = command.status().await.map_err(|error| format!("{program}: {error}"))?;
     std::fs::remove_file(beside(ENDPOINT_FILE)?)?;
     if status.success() { Ok(()) } else { Err(format!("{program}: {status}").into()) }
 }
 
-/// Shows the table of a running `watch`.
-async fn show_watched() -> Result<(), Box<dyn Error>> {
-    let endpoint = std::fs::read_to_string(beside(ENDPOINT_FILE)?)
-        .map_err(|_| "nothing is running: start `make watch` in another terminal")?;
-    let client = testkit::client(&endpoint);
+/// The variables by which `cargo run` tells a program of its package. To a cargo that this program
+/// starts they would be a change, for which it builds ring and all that use it again.
+fn of_cargo() -> impl Iterator<Item = OsString> {
+    let names = std::env::vars_os().map(|(name, _)| name);
+    let is_of_package =
+        |name: &str| ["CARGO_MANIFEST_", "CARGO_PKG_"].iter().any(|it| name.starts_with(it));
+    names.filter(move |name| name.to_str().is_some_and(is_of_package))
+}
+
+/// What to do in another terminal while `watch` runs.
+fn show_next(engine: &Engine) {
+    let (at, table) = (&engine.endpoint, Engine::TABLE);
+    heading(&format!("DynamoDB at {at}, table {table:?}; ends with this program"));
+    paragraph(2, "Now, in another terminal:", Style::new());
+    let invoke = "sends one of events/, and shows the table";
+    entry(4, &styled(NAME, "make invoke EVENT=create"), 26, invoke, Style::new());
+    paragraph(2, "and to look at the table with the AWS CLI:", Style::new());
+    for (name, value) in engine.env() {
+        let name = if name == "TABLE_NAME" { "TABLE" } else { &name };
+        anstream::println!("    export {name}={value}");
+    }
+    anstream::println!();
+}
+
+/// Sends an event to the function of a running `watch` by a command, and shows its table.
+async fn invoke(event: &str, command: &[String]) -> Result<(), Box<dyn Error>> {
+    let event = events::files(&[event.to_owned()])?.remove(0);
+    let (program, arguments) = command.split_first().ok_or("invoke by what?")?;
+    let client = watched().await?;
+    let status = tokio::process::Command::new(program).args(arguments).arg(event).status().await;
+    let status = status.map_err(|error| format!("{program}: {error}"))?;
     let rows = testkit::rows(&client).await?;
     show_rooms(&client, &rows).await?;
     rows::rows(rows, shown());
-    Ok(())
+    if status.success() {
+        return Ok(());
+    }
+    let error = "The function failed this event: its answer is above the table, its log where \
+                 `make watch` runs";
+    Err(format!("\n{error}").into())
+}
+
+/// The table of the `watch` that is running. One that was killed has left its address behind.
+async fn watched() -> Result<Client, Box<dyn Error>> {
+    let none = "Nothing is running: start `make watch` in another terminal";
+    let endpoint = std::fs::read_to_string(beside(ENDPOINT_FILE)?).map_err(|_| none)?;
+    let client = testkit::client(&endpoint);
+    client.describe_table().table_name(Engine::TABLE).send().await.map_err(|_| none)?;
+    Ok(client)
 }
 
 /// Shows every room that rows are of.

@@ -33,7 +33,7 @@ pub(crate) fn rows(mut rows: Vec<Item>, shown: Rows) {
     let counts: Vec<_> = kinds.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
     heading(&format!("Rows in DynamoDB: {}", rows.len()));
     paragraph(2, &printable(&counts.join(", ")), ASIDE);
-    if shown == Rows::Few {
+    if shown == Rows::Few && kinds.values().any(|count| *count > OF_EACH_KIND) {
         rows = few(rows);
         paragraph(2, "Two of each kind are here; every row with ROWS=all", ASIDE);
     }

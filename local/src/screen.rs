@@ -8,7 +8,7 @@ use textwrap::core::display_width;
 use textwrap::{Options, WordSplitter};
 
 /// The width where nothing says how wide a line may be: in a file or a pipe.
-const WIDTH: usize = 100;
+pub(crate) const WIDTH: usize = 100;
 /// The fewest columns for wrapped text, even where none are left.
 const NARROWEST: usize = 20;
 

@@ -48,7 +48,7 @@ pub async fn connect(platform_roots: bool, identity: Identity) -> SdkConfig {
     };
     let tls = TlsContext::builder().with_trust_store(roots).build().expect("a trust store is set");
     let http = Builder::new()
-        // ring: aws-lc gathers entropy for some 60 ms at the first handshake.
+        // ring: aws-lc gathers entropy for about 60 ms at the first handshake.
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .tls_context(tls)
         .build_https();

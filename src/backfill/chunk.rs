@@ -1,4 +1,4 @@
-//! Messages that follow each other: compared with the table, mended, compared again.
+//! Messages that follow each other: compared with the table, repaired, compared again.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -24,14 +24,14 @@ const WRITE_TIME: Duration = Duration::from_secs(60);
 #[derive(Default)]
 struct Gaps {
     tally: Tally,
-    /// What mends it, by message.
+    /// What repairs it, by message.
     puts: Vec<(Serial, Put)>,
     /// Messages whose versions can be noted as settled, and their latest version.
     settles: Vec<(Serial, Serial)>,
 }
 
 impl Walk<'_> {
-    /// Compares and mends messages that follow each other; `None` if the walk is to stop first.
+    /// Compares and repairs messages that follow each other; `None` if the walk is to stop first.
     pub(super) async fn chunk(
         &self,
         chunk: &[Listed],
@@ -64,7 +64,7 @@ impl Walk<'_> {
         if backfill.is_executed && !puts.is_empty() {
             self.write(puts).await;
             archive = store.read_range(self.room, range, true).await?;
-            // Mended is what is found so.
+            // Repaired is what is found so.
             let after = self.compare(&at_ably, &archive, Repair::Missing, false);
             let lacking = self.lacking(&wanted, range).await?;
             tally.repaired = tally.gaps().saturating_sub(after.tally.gaps() + lacking);
@@ -88,7 +88,7 @@ impl Walk<'_> {
         Ok(Some(Done { page, position, tally }))
     }
 
-    /// What is wrong with each message, and what mends it.
+    /// What is wrong with each message, and what repairs it.
     fn compare(
         &self,
         at_ably: &[AtAbly<'_>],

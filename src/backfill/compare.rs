@@ -1,5 +1,5 @@
 //! One message at Ably and in the table: what is missing, older or different, and the rows that
-//! mend it. Pure.
+//! repair it. Pure.
 
 use crate::ably::Fetched;
 use crate::backfill::context::Repair;
@@ -43,7 +43,7 @@ pub(super) struct Compared {
     pub tally: Tally,
     /// What is wrong.
     pub findings: Vec<Finding>,
-    /// What mends it.
+    /// What repairs it.
     pub puts: Vec<Put>,
     /// The latest version: once the puts are written, the versions can be noted on its row as
     /// settled.
@@ -76,7 +76,7 @@ impl AtAbly<'_> {
     /// Compares with what the table holds of the message.
     ///
     /// # Errors
-    /// When DynamoDB cannot hold what would mend it.
+    /// When DynamoDB cannot hold what would repair it.
     pub(super) fn compare(
         &self,
         store: &Store,

@@ -1,4 +1,4 @@
-//! Finds what Ably did not deliver, and mends it: walks Ably's history of a room, compares each
+//! Finds what Ably did not deliver, and repairs it: walks Ably's history of a room, compares each
 //! page with the table, writes what is absent under the same conditions as live data, and leaves a
 //! receipt.
 

@@ -101,8 +101,8 @@ impl Walk<'_> {
         for chunk in chunks(listed) {
             let Some(done) = self.chunk(chunk, asked_at, false).await? else { return Ok(false) };
             // What a comparison leaves missing, it may have counted before it was stopped.
-            let is_mended = self.backfill.repair != Repair::Nothing;
-            if is_mended && done.tally.missing > done.tally.older {
+            let is_repaired = self.backfill.repair != Repair::Nothing;
+            if is_repaired && done.tally.missing > done.tally.older {
                 self.refuse(chunk.first().map(|it| &it.message().serial), OUT_OF_ORDER);
             }
         }

@@ -43,7 +43,7 @@ pub struct Tally {
     pub reactions: u64,
     /// Individual reactions (`--annotations`) that it did not hold.
     pub annotations: u64,
-    /// Of all these gaps, those that are none any more: mended, and found so.
+    /// Of all these gaps, those that are none any more: repaired, and found so.
     pub repaired: u64,
     /// Versions, reactions and annotations that the table still does not hold.
     pub left: u64,

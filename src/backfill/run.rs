@@ -19,7 +19,7 @@ use crate::time::now;
 
 /// How often a checkpoint is written, at most.
 const CHECKPOINT_PERIOD: Duration = Duration::from_secs(5);
-/// Pages of a receipt; then the next begins. A page's part has some 300 bytes.
+/// Pages of a receipt; then the next begins. A page's part has about 300 bytes.
 const PAGES_IN_RECEIPT: usize = 200;
 /// How far before its checkpoint a walk goes on, in ms: times of messages may be out of the order
 /// of their serials by less.

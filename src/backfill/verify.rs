@@ -142,14 +142,15 @@ impl<'a> Check<'a> {
         if only_latest && rows + edited >= page.rows && edited > 0 {
             found.push(format!(
                 "{range}: cannot tell, {edited} messages were edited since and only the latest \
-                 version is kept; make a new receipt with `reconcile --receipt`"
+                 version is kept; make a new receipt with `reconcile --leave-receipt`"
             ));
         } else if rows < page.rows {
             let gone = page.rows - rows;
             found.push(format!("{range}: {gone} of {} versions are gone", page.rows));
         } else if rows > page.rows {
             found.push(format!(
-                "{range}: {} versions came since; make a new receipt with `reconcile --receipt`",
+                "{range}: {} versions came since; make a new receipt with \
+                 `reconcile --leave-receipt`",
                 rows - page.rows
             ));
         } else if found.is_empty() {

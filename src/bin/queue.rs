@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use ably_chat_exporter::config::QueueConfig;
 use ably_chat_exporter::logs::init_logs;
-use ably_chat_exporter::mistake::Mistake;
 use ably_chat_exporter::queue::{Consumer, Options, Refused, Status, check, serve};
 use ably_chat_exporter::setup::{self, NotStarted};
 use clap::Parser;
@@ -62,12 +61,10 @@ impl From<NotStarted> for End {
 }
 
 async fn run(config: QueueConfig) -> Result<(), End> {
-    let wrong = |setting, mistake: &Mistake| NotStarted::wrong(setting, mistake);
-    let stop = stop_on_signals().map_err(|error| wrong("signals", &error.to_string().into()))?;
+    let stop = stop_on_signals().map_err(|error| NotStarted::wrong(error.to_string()))?;
     let status = Status::new();
     let address = serve(config.http_address, &status).await.map_err(|error| {
-        let mistake = format!("{}: {error}", config.http_address);
-        wrong("HTTP_ADDRESS", &mistake.into())
+        NotStarted::wrong(format!("HTTP_ADDRESS {}: {error}", config.http_address))
     })?;
     tracing::info!(%address, "serving /healthz and /metrics");
     let ingest = setup::consumer_ingest(config.config).await?;
@@ -78,7 +75,7 @@ async fn run(config: QueueConfig) -> Result<(), End> {
         patience: Options::PATIENCE,
     };
     let consumer = Consumer::new(ingest, options, status);
-    consumer.check_table(&stop).await.map_err(NotStarted::table)?;
+    consumer.check_table(&stop).await.map_err(NotStarted::wrong)?;
     consumer.run(&stop).await.map_err(End::Refused)
 }
 

@@ -1,4 +1,4 @@
-//! A record of a Kinesis stream.
+//! A record of a Kinesis stream. It is answered in `partial_batch.rs`.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;

@@ -1,4 +1,5 @@
-//! A record of SQS: a standard or FIFO queue that Ably sends to, or the failure queue.
+//! A record of SQS: a standard or FIFO queue that Ably sends to, or the failure queue. It is
+//! answered in `partial_batch.rs`.
 
 use std::borrow::Cow;
 

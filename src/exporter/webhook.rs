@@ -1,6 +1,6 @@
 //! Webhooks: a function URL, API Gateway (HTTP and REST API) or a load balancer in front of the
 //! function. One status answers for the whole body: 2xx for "stored or parked", 5xx for "send it
-//! again", 4xx for what sending again cannot mend, of which Ably sends nothing again.
+//! again", 4xx for what sending again cannot fix, of which Ably sends nothing again.
 
 use std::borrow::Cow;
 use std::time::Duration;

@@ -129,7 +129,7 @@ impl Status {
         self.0.store.get().map(Store::health).unwrap_or_default()
     }
 
-    /// Whoever replaces a consumer that is not connected does not mend a table by that: its failure
+    /// Whoever replaces a consumer that is not connected does not fix a table by that: its failure
     /// is shown, and the status is that of the connection.
     fn health(&self) -> Response {
         let is_connected = self.0.connected.get() == 1;

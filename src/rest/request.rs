@@ -90,7 +90,7 @@ impl AblyRest {
                 Some(pause) if error.is_transient() && unreadable < UNREADABLE => {
                     let wished = error.retry_after.unwrap_or_default().min(Duration::from_secs(60));
                     let pause = pause.max(wished);
-                    let ms = pause.as_secs_f64() * 1_000.0;
+                    let ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
                     tracing::warn!(reason = %error, pauseMs = ms, "Ably will be asked again");
                     tokio::time::sleep(pause).await;
                 }

@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
 use crate::aws;
 
-/// A row that DynamoDB cannot hold. Nothing of its message is written.
+/// A row that DynamoDB cannot hold. None of its message is written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unstorable {
     /// DynamoDB's limit on a partition key.

@@ -12,7 +12,7 @@ use crate::store::put::Put;
 use crate::store::table::{Store, Written};
 
 /// Puts in flight at once: as few as keep one processor busy against a table that answers in 5 ms
-/// (`make bench`). Each is a connection, which costs a TLS handshake once, and some 60 KB.
+/// (`make bench`). Each is a connection, which costs a TLS handshake once, and about 60 KB.
 const PUTS: usize = 50;
 /// Requests in flight at once that insert rows.
 const REQUESTS: usize = 8;

@@ -97,7 +97,7 @@ async fn regression_a_run_does_not_pass_over_what_a_reconcile_left() {
     let (engine, ably) = (Engine::start().await, Ably::start().await);
     let all = messages(10);
     all.iter().for_each(|message| message.publish(&ably, "r"));
-    let args = ["reconcile", "--room", "r", "--receipt"];
+    let args = ["reconcile", "--room", "r", "--leave-receipt"];
     assert_eq!(run(&args, &engine, &ably).await.status, 1);
     let verified = verify(&["r"], &engine, &ably).await;
     let problems = verified.events("receipt")[0]["problems"].to_string();

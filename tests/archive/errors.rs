@@ -7,7 +7,7 @@ use testkit::{Ably, Behaviour, Engine, Services};
 
 use crate::common::EPOCH;
 use crate::common::history::{Message, archive};
-use crate::program::{end, run, start, store, verify, with};
+use crate::program::{BINARY, ask, end, run, start, store, verify, with};
 
 /// Wrong key, forbidden room, odd answers: each says what to do, and the other rooms go on.
 #[tokio::test]
@@ -105,6 +105,16 @@ async fn wrong_flags_and_settings_are_named() {
     let ran = end(start(&["backfill", "--room", "r", "--execute"], &engine, &ably, &nowhere)).await;
     assert_eq!(ran.status, 2);
     assert!(ran.errors.contains("TABLE_NAME: there is no table \"nowhere\""), "{}", ran.errors);
+}
+
+/// It named `--receipt` alone, as if there were no other way.
+#[test]
+fn regression_verify_without_flags_names_all_that_it_takes() {
+    let (status, _, errors) = ask(BINARY, &["verify"]);
+    assert_eq!(status, 2);
+    for flag in ["--room <NAME>", "--rooms-file <FILE>", "--receipt <FILE>"] {
+        assert!(errors.contains(flag), "{errors}");
+    }
 }
 
 /// Small things that people trip over.

@@ -1,5 +1,5 @@
 //! Whatever was delivered live, in whatever mode, however often the walk dies: what is left is what
-//! Ably has, the receipt holds, and there is nothing more to mend.
+//! Ably has, the receipt holds, and there is nothing more to repair.
 
 use ably_chat_exporter::backfill::{
     Backfill, Finding, Observer, Repair, Stop, Tally, Verified, Window, receipts, verify,

@@ -1,4 +1,4 @@
-//! Reactions, compared and mended.
+//! Reactions, compared and repaired.
 
 use std::time::Duration;
 

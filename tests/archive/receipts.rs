@@ -91,7 +91,7 @@ async fn regression_an_altered_receipt_is_noticed_and_not_gone_on_from() {
     check_room(&store(&engine), "r", &all).await;
 }
 
-/// What a later walk has mended within an earlier receipt's page, breaks that no longer.
+/// What a later walk has repaired within an earlier receipt's page, breaks that no longer.
 #[tokio::test]
 async fn regression_a_mended_page_of_an_earlier_receipt_does_not_stay_broken() {
     let (engine, ably) = (Engine::start().await, Ably::start().await);

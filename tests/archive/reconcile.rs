@@ -162,7 +162,7 @@ async fn regression_a_comparison_writes_nothing() {
     let found = run(&RECONCILE, &engine, &ably).await;
     assert_eq!((found.status, &found.summary()["executed"]), (1, &json!(false)));
     assert_eq!(engine.rows().await, before);
-    let found = run(&[&RECONCILE[..], &["--receipt"]].concat(), &engine, &ably).await;
+    let found = run(&[&RECONCILE[..], &["--leave-receipt"]].concat(), &engine, &ably).await;
     assert_eq!((found.status, rows_of(&engine, "receipt#").await.len()), (1, 1));
     assert_eq!(engine.rows().await.len(), before.len() + 1);
 }

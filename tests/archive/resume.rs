@@ -103,7 +103,7 @@ async fn regression_a_stopped_reconcile_remembers_what_it_found() {
     let all = messages(100);
     all.iter().for_each(|message| message.publish(&ably, "r"));
     live(&engine, "r", &all[1..]).await;
-    let args = [&RECONCILE[..], &["--receipt"]].concat();
+    let args = [&RECONCILE[..], &["--leave-receipt"]].concat();
     stopped_walk(&engine, &ably, &args).await;
     let ended = run(&args, &engine, &ably).await;
     assert!(ended.events("room")[0]["resumed"].as_u64() > Some(0), "{:?}", ended.lines);

@@ -94,7 +94,7 @@ async fn regression_verify_reads_a_room_once() {
     // Each begins a little later, so that none replaces another: Ably forgets what is old.
     let receipts = |count: i64| (0..count).map(|it| (EPOCH + it * 1_000).to_string());
     for since in receipts(30) {
-        let args = [&RECONCILE[..], &["--receipt", "--since", &since]].concat();
+        let args = [&RECONCILE[..], &["--leave-receipt", "--since", &since]].concat();
         assert_eq!(run(&args, &engine, &ably).await.status, 0);
     }
     assert_eq!(rows_of(&engine, "receipt#").await.len(), 30);

@@ -53,7 +53,7 @@ async fn regression_members_that_no_field_holds_were_refused_or_dropped() {
     assert!(!shown.contains("aside"), "receipts are over this JSON: {shown}");
 }
 
-/// Else every look would find a difference that no repair mends.
+/// Else every look would find a difference that no repair removes.
 #[tokio::test]
 async fn what_a_row_could_not_keep_aside_is_no_difference() {
     let (_, found, _) = kept_aside(r#""unknown":1,"userClaim":2"#, Settings::default()).await;

@@ -8,9 +8,20 @@ use clap_mangen::Man;
 
 use crate::{Error, Exit};
 
+const EXAMPLES: &str = "\
+Examples:
+  Have bash complete commands and flags:
+    ably-chat-archive generate bash > /etc/bash_completion.d/ably-chat-archive
+  Read the manual page, all help in one:
+    ably-chat-archive generate man | man -l -
+
+It reads no settings.";
+
 /// Prints completions for a shell, or the manual page.
 #[derive(Args, Clone, Copy)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Flags {
+    /// A shell, or `man`
     what: What,
 }
 
@@ -46,7 +57,7 @@ fn manual(program: Command) -> Result<Vec<u8>, std::io::Error> {
     program.build();
     let mut printed = Vec::new();
     Man::new(program.clone()).render(&mut printed)?;
-    for command in program.get_subcommands().filter(|command| !command.is_hide_set()) {
+    for command in program.get_subcommands() {
         Man::new(command.clone()).render(&mut printed)?;
     }
     Ok(printed)

@@ -38,7 +38,7 @@ const ABLY: &[Variable] = &[
     ("ABLY_API_KEY", "required: an API key with the capability `history`, or the ARN of the SSM"),
     ("", "parameter or the Secrets Manager secret that holds it"),
     ("ABLY_APP_ID", "the Ably app; keys of other apps are refused"),
-    ("ABLY_REST_URL", "another address of Ably's REST API"),
+    ("ABLY_REST_URL", "another address of Ably's REST API: https, or http on this machine"),
 ];
 
 /// What a complete table is. Set these as for the exporter.

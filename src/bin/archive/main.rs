@@ -46,7 +46,6 @@ enum Command {
     Reconcile(reconcile::Flags),
     Verify(verify::Flags),
     Rooms(rooms::Flags),
-    #[command(hide = true)]
     Generate(generate::Flags),
 }
 

@@ -11,15 +11,15 @@ use crate::{Error, Exit};
 
 const ENDING: Ending = Ending::of_walk(&[
     ("Name what is missing or differs", "reconcile --room support:42"),
-    ("Mend it", "reconcile --room support:42 --repair"),
+    ("Fix it", "reconcile --room support:42 --repair"),
 ]);
 
 /// Compares the table with Ably Chat's history, and names every gap.
 ///
-/// It writes nothing, unless --repair or --receipt is given. A gap is `missing` (a version is not
-/// there), `older` (the table's latest version is not Ably's), `different` (the two have different
-/// records of a version) or `reactions` (their reactions differ). What the table has and Ably no
-/// longer lists is no gap.
+/// It writes nothing, unless --repair or --leave-receipt is given. A gap is `missing` (a version is
+/// not there), `older` (the table's latest version is not Ably's), `different` (the two have
+/// different records of a version) or `reactions` (their reactions differ). What the table has and
+/// Ably no longer lists is no gap.
 #[derive(Args)]
 #[command(after_long_help = ENDING)]
 pub(crate) struct Flags {
@@ -29,8 +29,8 @@ pub(crate) struct Flags {
     #[arg(long)]
     repair: bool,
     /// Leave a receipt in the table, as --repair does
-    #[arg(long)]
-    receipt: bool,
+    #[arg(long, alias = "receipt")]
+    leave_receipt: bool,
     /// Compare every version, also of messages whose versions were found complete before
     #[arg(long)]
     full: bool,
@@ -39,7 +39,7 @@ pub(crate) struct Flags {
 pub(crate) async fn run(flags: Flags, style: Style) -> Result<Exit, Error> {
     let job = Job {
         repair: if flags.repair { Repair::All } else { Repair::Nothing },
-        is_executed: flags.repair || flags.receipt,
+        is_executed: flags.repair || flags.leave_receipt,
         annotations: false,
         is_full: flags.full,
         goes_on: false,

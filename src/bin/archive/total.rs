@@ -150,11 +150,7 @@ impl Total {
             text += "\nNothing was written.";
         }
         if self.job.goes_on && !self.job.is_executed {
-            let until = self.window.until;
-            text += &format!(
-                " That is what `--execute --until {until}` takes, though writing takes longer; \
-                 this dry run has used as much of Ably's quota."
-            );
+            text += &self.takes();
         }
         let lists =
             [(&self.failed, "failed"), (&self.stopped, "stopped"), (&self.unknown, "unknown")];
@@ -164,6 +160,18 @@ impl Total {
                 &format!("\n{} {what}: {}", counted(rooms.len() as u64, "room"), names.join(", "));
         }
         text
+    }
+
+    /// What a dry run says of the run that it stands for.
+    fn takes(&self) -> String {
+        if !self.failed.is_empty() || !self.stopped.is_empty() {
+            return " It did not get to the end, so `--execute` may take more.".into();
+        }
+        let until = self.window.until;
+        format!(
+            " That is what `--execute --until {until}` takes, though writing takes longer; this \
+             dry run has used as much of Ably's quota."
+        )
     }
 
     fn members(&self, bill: &Bill) -> Value {
@@ -225,16 +233,33 @@ mod tests {
 
     use super::*;
 
+    const DRY_RUN: Job = Job {
+        repair: Repair::Missing,
+        is_executed: false,
+        annotations: false,
+        is_full: false,
+        goes_on: true,
+    };
+
+    #[test]
+    fn regression_a_dry_run_that_failed_or_was_stopped_is_no_bill() {
+        let total = || Total::new(Window { from: 0, until: 1 }, DRY_RUN, 10.0);
+        let text = |total: &Total| {
+            total.text(&Bill { requests: 1, messages: 2, units: 3, usd: 0.0, seconds: 1.0 })
+        };
+        assert!(text(&total()).contains("That is what `--execute --until 1` takes"));
+        let rooms = || BTreeSet::from([RoomName("r".into())]);
+        for total in [Total { failed: rooms(), ..total() }, Total { stopped: rooms(), ..total() }] {
+            let text = text(&total);
+            assert!(!text.contains("That is what"), "{text}");
+            assert!(text.contains("Nothing was written. It did not get to the end"), "{text}");
+        }
+    }
+
     #[test]
     fn counts_are_in_the_singular_and_the_plural() {
         let tally = Tally { messages: 1, versions: 2, missing: 1, older: 1, ..Tally::default() };
-        let job = |annotations| Job {
-            repair: Repair::Missing,
-            is_executed: false,
-            annotations,
-            is_full: false,
-            goes_on: true,
-        };
+        let job = |annotations| Job { annotations, ..DRY_RUN };
         assert_eq!(
             words(&tally, job(false)),
             "1 message and 2 versions at Ably: 0 found, 1 missing (1 message outdated), 0 \

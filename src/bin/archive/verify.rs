@@ -32,6 +32,7 @@ const ENDING: Ending = Ending::of_table(
 /// It reads the table, and asks nothing of Ably.
 #[derive(Args)]
 #[command(after_long_help = ENDING)]
+#[group(required = true, multiple = true)]
 pub(crate) struct Flags {
     /// A room whose receipts in the table are checked; may be given several times
     #[arg(long = "room", value_name = "NAME")]
@@ -42,7 +43,6 @@ pub(crate) struct Flags {
     /// A receipt kept as a file (backfill --receipts, reconcile --receipts); may be given several
     /// times
     #[arg(long = "receipt", value_name = "FILE")]
-    #[arg(required_unless_present_any = ["rooms", "rooms_file"])]
     receipts: Vec<PathBuf>,
 }
 
