@@ -38,7 +38,7 @@ async fn regression_very_many_messages_are_answered_in_time_and_within_memory() 
     let (kind, reason) = error(&answer);
     assert_eq!(kind, "Retryable");
     // As many as are planned at once, and the rest as one.
-    assert!(reason.starts_with("2049 of 2049 not stored; "), "{reason}");
+    assert!(reason.starts_with("513 of 513 not stored; "), "{reason}");
     assert!(reason.len() < 2_000, "{reason}");
     let pid = function.id().expect("it runs");
     let memory = testkit::peak_memory_kb(pid).expect("it runs, on Linux") / 1_024;
