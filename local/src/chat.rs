@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use ably_chat_exporter::chat::{ChatMessage, RoomName};
-use ably_chat_exporter::store::{Direction, PageRequest, Start, Store, StoredMessage};
+use ably_chat_exporter::store::{Direction, PageRequest, Store, StoredMessage};
 use anstyle::Style;
 use aws_smithy_types::date_time::{DateTime, Format};
 
@@ -18,7 +18,7 @@ const LABEL: usize = 19 + 2 + AUTHOR;
 pub(crate) async fn room(store: &Store, room: RoomName) -> Result<(), Box<dyn Error>> {
     heading(&format!("Room {:?}, as a chat window shows it", printable(&room.0)));
     let direction = Direction::OldestFirst;
-    let mut request = PageRequest { room, direction, start: Start::Edge, limit: 100 };
+    let mut request = PageRequest::new(room, direction, 100);
     loop {
         let page = store.page(&request).await?;
         for message in page.messages {

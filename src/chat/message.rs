@@ -63,6 +63,22 @@ pub struct ChatMessage {
 }
 
 impl ChatMessage {
+    /// About how many bytes its JSON has, which is what a reader of many has to keep in bounds.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        const OF_NAMES: usize = 300;
+        let version = &self.version;
+        let json = [&self.metadata, &self.headers].into_iter().chain(&version.metadata);
+        let aside = self.aside.iter().map(|(name, json)| name.len() + json.as_str().len());
+        let optional = [&version.description, &version.client_id, &self.user_claim];
+        OF_NAMES
+            + self.text.len()
+            + self.client_id.len()
+            + json.map(|json| json.as_str().len()).sum::<usize>()
+            + optional.into_iter().flatten().map(String::len).sum::<usize>()
+            + aside.sum::<usize>()
+    }
+
     /// The message as a reader may see it: a deleted one without its content, as Ably's own REST
     /// API serves it. The table keeps what arrived.
     #[must_use]

@@ -65,6 +65,23 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// About how many bytes its JSON has.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        const OF_NAMES: usize = 60;
+        let Reactions { unique, distinct, multiple } = &self.reactions;
+        let lists = unique.iter().chain(distinct).map(|(name, list)| {
+            let ids = list.client_ids.iter().map(|id| id.len() + 3);
+            OF_NAMES + name.len() + ids.sum::<usize>()
+        });
+        let counts = multiple.iter().map(|(name, counts)| {
+            let ids = counts.client_ids.keys().map(|id| id.len() + 8);
+            OF_NAMES + name.len() + ids.sum::<usize>()
+        });
+        let others = self.annotations.iter().map(|(name, json)| name.len() + json.as_str().len());
+        lists.chain(counts).chain(others).sum()
+    }
+
     /// Whether it says nothing of anybody.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -10,7 +10,7 @@ use crate::store::attribute;
 use crate::store::error::StoreError;
 use crate::store::item::{self, Item};
 use crate::store::key::{self, Key, Kind};
-use crate::store::query::Direction;
+use crate::store::query::{Asked, Direction};
 use crate::store::table::Store;
 use crate::time;
 
@@ -90,7 +90,8 @@ impl Store {
         (direction, limit): (Direction, Option<usize>),
     ) -> Result<Vec<Result<T, UnreadableDocument>>, StoreError> {
         let bounds = document.kind().all();
-        let mut items = self.items(room, bounds, direction, limit, true);
+        let mut items =
+            self.items(room, bounds, Asked { direction, page_size: limit, is_whole: true }, true);
         let mut found = Vec::new();
         while let Some(item) = items.next().await {
             let item = item.map_err(|error| self.unread(&error))?;

@@ -132,6 +132,11 @@ pub(super) fn serial_of(sort_key: &str) -> Serial {
     Serial(sort_key.split(SEPARATOR).nth(1).unwrap_or_default().into())
 }
 
+/// The version that a version's row holds, from its sort key.
+pub(super) fn version_of(sort_key: &str) -> Serial {
+    Serial(sort_key.split(SEPARATOR).nth(2).unwrap_or_default().into())
+}
+
 /// The rows of a room, by the first word of their sort key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -175,6 +180,11 @@ impl Kind {
     /// often lack the last part, `:NNN` (Chat spec CHA-M5g).
     pub(super) fn up_to(self, serial: &Serial) -> String {
         format!("{}{SEPARATOR}{serial}:{}", self.word(), char::MAX)
+    }
+
+    /// After the key of this version of a message, and before the next one's.
+    pub(super) fn after_version(self, serial: &Serial, version: &Serial) -> String {
+        format!("{}{SEPARATOR}{serial}{SEPARATOR}{version}!", self.word())
     }
 
     /// Between the last key of the message and the first of the next.

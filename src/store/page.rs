@@ -9,26 +9,21 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::chat::{Action, ChatMessage, JsonText, Reactions, RoomName, Serial, Summary};
+use crate::logs::short;
 use crate::store::error::StoreError;
-use crate::store::key::Kind;
-use crate::store::query::{Direction, Items};
-use crate::store::read_item;
+use crate::store::messages::{Found, Messages, Start};
+use crate::store::query::Direction;
 use crate::store::table::Store;
 
-/// Items asked for at once; DynamoDB stops at 1 MB by itself.
-const MAX_PAGE_SIZE: usize = 1_000;
-
-/// Where a page starts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// At the room's newest or oldest message.
-    Edge,
-    /// At this message, itself included. Newest first, messages whose serial extends the given one
-    /// by `:…` are included too: the SDKs' bounds often lack the last part (Chat spec CHA-M5g).
-    From(Serial),
-    /// Past this message: where an earlier page ended ([`Page::next`]).
-    After(Serial),
-}
+/// What a page may hold at most, unless it is asked to hold less: about as many bytes of JSON.
+const MOST_BYTES: usize = 4 << 20;
+/// Messages that one page looks at; of those outside its window it shows none.
+const MOST_SEEN: usize = 5_000;
+/// And as many bytes, in pages of the greatest size.
+const MOST_PAGES_SEEN: usize = 4;
+/// Where a room's serials and the times of its messages may disagree, in ms: past the window by
+/// more, no message of the window follows.
+const MARGIN: i64 = 3_600_000;
 
 /// Which messages to read.
 #[derive(Clone, Debug)]
@@ -41,15 +36,62 @@ pub struct PageRequest {
     pub start: Start,
     /// How many messages at most.
     pub limit: usize,
+    /// About how many bytes of JSON at most; a single message may have more.
+    pub most_bytes: usize,
+    /// Only messages that were created since then: ms since the epoch.
+    pub since: Option<i64>,
+    /// Only messages that were created before then: ms since the epoch.
+    pub before: Option<i64>,
+    /// The room as it was then: ms since the epoch. Reactions have no past: they are as of now.
+    pub as_of: Option<i64>,
+}
+
+impl PageRequest {
+    /// The first messages of a room, `limit` at most.
+    #[must_use]
+    pub fn new(room: RoomName, direction: Direction, limit: usize) -> Self {
+        Self {
+            room,
+            direction,
+            start: Start::Edge,
+            limit,
+            most_bytes: MOST_BYTES,
+            since: None,
+            before: None,
+            as_of: None,
+        }
+    }
+
+    /// Whether a message of that time is wanted; the time is 0 where it is unknown.
+    fn wants(&self, created: i64) -> bool {
+        self.since.is_none_or(|since| created >= since)
+            && self.before.is_none_or(|before| created < before)
+    }
+
+    /// Whether no message that is wanted can follow one of that time.
+    fn is_past(&self, created: i64) -> bool {
+        let end = match self.direction {
+            Direction::NewestFirst => self.since.map(|since| created < since - MARGIN),
+            Direction::OldestFirst => {
+                let end = [self.before, self.as_of].into_iter().flatten().min();
+                end.map(|end| created > end.saturating_add(MARGIN))
+            }
+        };
+        created > 0 && end.unwrap_or(false)
+    }
 }
 
 /// Messages of a room, each in its latest version.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Page {
     /// In the order asked for.
     pub messages: Vec<StoredMessage>,
-    /// Where the next page starts; `None` at the end.
+    /// Where the next page starts; `None` at the end, which a short or empty page is not.
     pub next: Option<Start>,
+    /// Rows that are none of this program's, or were changed since: which, and what is wrong.
+    pub unreadable: Vec<String>,
+    /// Messages of the time asked for of which the table holds later versions only.
+    pub unknown: Vec<Serial>,
 }
 
 /// A message as a chat window needs it. Serialises to the Chat SDK's `Message`.
@@ -66,7 +108,7 @@ pub struct StoredMessage {
 }
 
 impl StoredMessage {
-    fn new(message: ChatMessage, summary: Option<Summary>) -> Self {
+    pub(crate) fn new(message: ChatMessage, summary: Option<Summary>) -> Self {
         let Summary { reactions, annotations } = summary.unwrap_or_default();
         Self { message: message.redacted(), reactions, annotations }
     }
@@ -83,7 +125,7 @@ impl Store {
     ///
     /// ```
     /// use ably_chat_exporter::chat::RoomName;
-    /// use ably_chat_exporter::store::{Direction, PageRequest, Settings, Start, Store};
+    /// use ably_chat_exporter::store::{Direction, PageRequest, Settings, Store};
     /// # use std::time::Duration;
     /// # use ably_chat_exporter::ably::Decoder;
     /// # use ably_chat_exporter::ingest::{Record, Sink};
@@ -100,12 +142,8 @@ impl Store {
     /// # sink.store_records(&[record], deadline).await;
     ///
     /// let store = Store::new(client, table, Settings::default());
-    /// let mut request = PageRequest {
-    ///     room: RoomName("support:42".into()),
-    ///     direction: Direction::NewestFirst,
-    ///     start: Start::Edge,
-    ///     limit: 20,
-    /// };
+    /// let room = RoomName("support:42".into());
+    /// let mut request = PageRequest::new(room, Direction::NewestFirst, 20);
     /// let page = store.page(&request).await?;
     /// for stored in &page.messages {
     ///     println!("{}: {}", stored.message.client_id, stored.message.text);
@@ -120,161 +158,144 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// When the table could not be read, or holds a row that is not this program's.
+    /// When the table could not be read.
     pub async fn page(&self, request: &PageRequest) -> Result<Page, StoreError> {
-        let mut latest = self.rows(Kind::Message, request);
-        let mut versions = self.rows(Kind::Version, request);
-        let mut messages: Vec<ChatMessage> = Vec::new();
-        // One more than asked for, to tell whether there is more.
-        while messages.len() <= request.limit {
-            let heads = (latest.peek().await?.cloned(), versions.peek().await?.cloned());
-            let Some(serial) = first(request.direction, heads) else { break };
-            let mut newest: Option<ChatMessage> = None;
-            for rows in [&mut latest, &mut versions] {
-                while let Some(message) = rows.next_of(&serial).await? {
-                    newest = newer(newest, message);
-                }
-            }
-            messages.extend(newest);
-        }
-        let more = messages.len() > request.limit;
-        messages.truncate(request.limit);
-        let next = match messages.last() {
-            Some(last) if more => Some(Start::After(last.serial.clone())),
-            // Asked for nothing: the next page starts where this one would have.
-            None if more => Some(request.start.clone()),
-            _ => None,
-        };
-        let mut summaries = self.summaries(&request.room, &messages).await?;
-        let messages = messages.into_iter().map(|message| {
-            let summary = summaries.remove(&message.serial);
-            StoredMessage::new(message, summary)
-        });
-        Ok(Page { messages: messages.collect(), next })
+        let start = (&request.start, request.direction);
+        let messages = self.messages(&request.room, start, request.as_of, request.limit);
+        let mut reading =
+            Reading { request, page: Page::default(), bytes: 0, seen: 0, seen_bytes: 0 };
+        reading.read(messages).await?;
+        Ok(reading.page)
     }
 
-    /// Reads one message in its latest version; `None` if the table does not know it.
+    /// Reads one message in its latest version; `None` if the table does not know it, or nothing
+    /// of it can be read.
     ///
     /// # Errors
-    /// As [`Store::page`].
+    /// When the table could not be read.
     pub async fn message(
         &self,
         room: &RoomName,
         serial: &Serial,
     ) -> Result<Option<StoredMessage>, StoreError> {
-        let versions = self.versions(room, serial).await?;
-        let Some(message) = versions.into_iter().next_back() else { return Ok(None) };
-        let summary = self.summaries(room, std::slice::from_ref(&message)).await?.remove(serial);
-        Ok(Some(StoredMessage::new(message, summary)))
+        let start = Start::From(serial.clone());
+        let mut messages = self.messages(room, (&start, Direction::NewestFirst), None, 1);
+        let mut stored = None;
+        // Those whose serial extends it come first.
+        while let Some(found) = messages.next().await?
+            && found.serial >= *serial
+        {
+            if let Found { message: Some(message), reactions, .. } = found
+                && message.serial == *serial
+            {
+                stored = Some(StoredMessage::new(message, reactions));
+                break;
+            }
+        }
+        for reason in &messages.unreadable {
+            tracing::error!(room = short(&room.0), reason, "row not shown: it cannot be read");
+        }
+        Ok(stored)
     }
 
     /// Reads the stored versions of one message, oldest first; deletes without content.
     ///
     /// # Errors
-    /// As [`Store::page`].
+    /// When the table could not be read.
     pub async fn versions(
         &self,
         room: &RoomName,
         serial: &Serial,
     ) -> Result<Vec<ChatMessage>, StoreError> {
-        let mut versions: BTreeMap<Serial, ChatMessage> = BTreeMap::new();
-        for kind in [Kind::Message, Kind::Version] {
-            let bounds = (kind.from(serial), kind.after(serial));
-            let items = self.items(room, bounds, Direction::OldestFirst, None, false);
-            let mut rows = Rows { store: self, items, head: None, skipped: None };
-            while let Some(message) = rows.next_of(serial).await? {
-                versions.insert(message.version.serial.clone(), message);
+        let (mut versions, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.version_page(room, (serial, after.as_ref()), usize::MAX).await?;
+            versions.extend(page.versions);
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(versions),
             }
         }
-        Ok(versions.into_values().map(ChatMessage::redacted).collect())
     }
 
-    /// The summaries of the given messages of one room.
-    async fn summaries(
+    /// Reads the stored versions of one message that are newer than `after`, `limit` at most.
+    ///
+    /// # Errors
+    /// When the table could not be read.
+    pub async fn version_page(
         &self,
         room: &RoomName,
-        messages: &[ChatMessage],
-    ) -> Result<BTreeMap<Serial, Summary>, StoreError> {
-        let mut summaries = BTreeMap::new();
-        let serials = || messages.iter().map(|message| &message.serial);
-        let (Some(first), Some(last)) = (serials().min(), serials().max()) else {
-            return Ok(summaries);
-        };
-        let bounds = (Kind::Reactions.from(first), Kind::Reactions.from(last));
-        let mut items = self.items(room, bounds, Direction::OldestFirst, None, false);
-        while let Some(item) = items.next().await {
-            let item = item.map_err(|error| self.unread(&error))?;
-            let (serial, summary) =
-                read_item::to_summary(&item).map_err(|reason| self.unreadable(&item, reason))?;
-            summaries.insert(serial, summary);
-        }
-        Ok(summaries)
+        of: (&Serial, Option<&Serial>),
+        limit: usize,
+    ) -> Result<VersionPage, StoreError> {
+        let found = self.versions_after(room, of, (limit, MOST_BYTES)).await?;
+        let last = found.versions.last_key_value().map(|(version, _)| version.clone());
+        Ok(VersionPage {
+            next: last.filter(|_| found.more),
+            versions: found.versions.into_values().map(ChatMessage::redacted).collect(),
+            unreadable: found.unreadable,
+        })
     }
+}
 
-    fn rows(&self, kind: Kind, request: &PageRequest) -> Rows<'_> {
-        let (mut low, mut high) = kind.all();
-        let mut skipped = None;
-        match (&request.start, request.direction) {
-            (Start::Edge, _) => {}
-            (Start::From(serial), Direction::OldestFirst) => low = kind.from(serial),
-            (Start::From(serial), Direction::NewestFirst) => high = kind.up_to(serial),
-            (Start::After(serial), Direction::OldestFirst) => low = kind.after(serial),
-            (Start::After(serial), Direction::NewestFirst) => {
-                high = kind.from(serial); // the message's own latest row still lies within it
-                skipped = Some(serial.clone());
+/// Versions of a message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VersionPage {
+    /// Oldest first; deletes without content.
+    pub versions: Vec<ChatMessage>,
+    /// The version after which the next page starts; `None` at the end.
+    pub next: Option<Serial>,
+    /// As [`Page::unreadable`].
+    pub unreadable: Vec<String>,
+}
+
+/// A page that is being read.
+struct Reading<'a> {
+    request: &'a PageRequest,
+    page: Page,
+    bytes: usize,
+    seen: usize,
+    seen_bytes: usize,
+}
+
+impl Reading<'_> {
+    async fn read(&mut self, mut messages: Messages<'_>) -> Result<(), StoreError> {
+        let mut last = self.request.start.clone();
+        while let Some(found) = messages.next().await? {
+            if self.request.is_past(found.created) {
+                break;
             }
-        }
-        let page_size = request.limit.saturating_add(1).clamp(1, MAX_PAGE_SIZE);
-        let items =
-            self.items(&request.room, (low, high), request.direction, Some(page_size), false);
-        Rows { store: self, items, head: None, skipped }
-    }
-}
-
-/// Message versions in order, read ahead by one.
-struct Rows<'a> {
-    store: &'a Store,
-    items: Items,
-    head: Option<ChatMessage>,
-    skipped: Option<Serial>,
-}
-
-impl Rows<'_> {
-    /// The message the next row belongs to.
-    async fn peek(&mut self) -> Result<Option<&Serial>, StoreError> {
-        while self.head.is_none() {
-            let Some(item) = self.items.next().await else { return Ok(None) };
-            let item = item.map_err(|error| self.store.unread(&error))?;
-            let message = read_item::to_message(&item)
-                .map_err(|reason| self.store.unreadable(&item, reason))?;
-            if self.skipped.as_ref() != Some(&message.serial) {
-                self.head = Some(message);
+            if self.is_full() {
+                self.page.next = Some(last);
+                break;
             }
+            self.seen += 1;
+            last = Start::After(found.serial.clone());
+            self.add(found);
         }
-        Ok(self.head.as_ref().map(|message| &message.serial))
+        self.page.unreadable = messages.unreadable;
+        Ok(())
     }
 
-    /// The next row, if it belongs to this message.
-    async fn next_of(&mut self, serial: &Serial) -> Result<Option<ChatMessage>, StoreError> {
-        let is_next = self.peek().await? == Some(serial);
-        Ok(if is_next { self.head.take() } else { None })
+    fn is_full(&self) -> bool {
+        self.page.messages.len() >= self.request.limit
+            || self.bytes >= self.request.most_bytes
+            || self.seen >= MOST_SEEN
+            || self.seen_bytes >= MOST_PAGES_SEEN * MOST_BYTES
     }
-}
 
-/// Which of two messages comes first.
-fn first(direction: Direction, heads: (Option<Serial>, Option<Serial>)) -> Option<Serial> {
-    match heads {
-        (Some(one), Some(other)) => Some(match direction {
-            Direction::NewestFirst => one.max(other),
-            Direction::OldestFirst => one.min(other),
-        }),
-        (one, other) => one.or(other),
-    }
-}
-
-fn newer(stored: Option<ChatMessage>, found: ChatMessage) -> Option<ChatMessage> {
-    match stored {
-        Some(stored) if !found.version.serial.is_newer_than(&stored.version.serial) => Some(stored),
-        _ => Some(found),
+    fn add(&mut self, Found { serial, message, created, reactions }: Found) {
+        self.seen_bytes += message.as_ref().map_or(0, ChatMessage::bytes);
+        if !self.request.wants(created) {
+            return;
+        }
+        match (message, self.request.as_of) {
+            (Some(message), _) => {
+                self.bytes += message.bytes() + reactions.as_ref().map_or(0, Summary::bytes);
+                self.page.messages.push(StoredMessage::new(message, reactions));
+            }
+            (None, Some(then)) if created > 0 && created <= then => self.page.unknown.push(serial),
+            (None, _) => {}
+        }
     }
 }

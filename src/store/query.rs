@@ -19,6 +19,22 @@ pub enum Direction {
     OldestFirst,
 }
 
+/// How a room's rows are asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub(super) direction: Direction,
+    /// Items of one answer at most; `None` for as many as DynamoDB gives.
+    pub(super) page_size: Option<usize>,
+    /// Whether the rows are wanted, and not their keys alone. Both are billed the same.
+    pub(super) is_whole: bool,
+}
+
+impl Asked {
+    /// Whole rows, oldest first, in answers as large as DynamoDB makes them.
+    pub(super) const OLDEST_FIRST: Self =
+        Self { direction: Direction::OldestFirst, page_size: None, is_whole: true };
+}
+
 type SdkError = aws_sdk_dynamodb::error::SdkError<QueryError>;
 pub(super) type Items = PaginationStream<Result<Item, SdkError>>;
 
@@ -28,8 +44,7 @@ impl Store {
         &self,
         room: &RoomName,
         bounds: (String, String),
-        direction: Direction,
-        page_size: Option<usize>,
+        Asked { direction, page_size, is_whole }: Asked,
         is_consistent: bool,
     ) -> Items {
         let (low, high) = bounds;
@@ -46,6 +61,8 @@ impl Store {
             .scan_index_forward(direction == Direction::OldestFirst)
             .consistent_read(is_consistent);
         let page_size = page_size.and_then(|size| i32::try_from(size).ok());
+        let keys = (!is_whole).then(|| "#pk, #sk".to_owned());
+        let query = query.set_projection_expression(keys);
         query.set_limit(page_size).into_paginator().items().send()
     }
 

@@ -11,7 +11,7 @@ use crate::store::digest::{VersionsDigest, version_line};
 use crate::store::error::{StoreError, lost_the_race};
 use crate::store::item::{self, Item};
 use crate::store::key::{self, Key, Kind};
-use crate::store::query::{Direction, Items};
+use crate::store::query::{Asked, Items};
 use crate::store::read_item::{self, ReactionsRow, Unreadable};
 use crate::store::table::Store;
 
@@ -145,7 +145,7 @@ impl Store {
     ) -> ArchivedMessages<'_> {
         let rows = [Kind::Message, Kind::Version, Kind::Reactions].map(|kind| {
             let bounds = (kind.from(first), kind.after(last));
-            let items = self.items(room, bounds, Direction::OldestFirst, None, is_consistent);
+            let items = self.items(room, bounds, Asked::OLDEST_FIRST, is_consistent);
             RowsOfKind { kind, items, head: None }
         });
         ArchivedMessages { store: self, rows }
@@ -174,8 +174,9 @@ impl Store {
     /// # Errors
     /// When the table could not be read.
     pub async fn knows(&self, room: &RoomName) -> Result<bool, StoreError> {
+        let asked = Asked { page_size: Some(1), is_whole: false, ..Asked::OLDEST_FIRST };
         for kind in [Kind::Message, Kind::Version, Kind::Reactions] {
-            let mut rows = self.items(room, kind.all(), Direction::OldestFirst, Some(1), false);
+            let mut rows = self.items(room, kind.all(), asked, false);
             if let Some(row) = rows.next().await {
                 return row.map(|_| true).map_err(|error| self.unread(&error));
             }
@@ -203,7 +204,7 @@ impl Store {
         is_consistent: bool,
     ) -> Result<BTreeSet<(Serial, Serial)>, StoreError> {
         let bounds = (Kind::Reaction.from(first), Kind::Reaction.after(last));
-        let mut items = self.items(room, bounds, Direction::OldestFirst, None, is_consistent);
+        let mut items = self.items(room, bounds, Asked::OLDEST_FIRST, is_consistent);
         let mut found = BTreeSet::new();
         while let Some(item) = items.next().await {
             let item = item.map_err(|error| self.unread(&error))?;

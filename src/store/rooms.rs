@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::chat::RoomName;
 use crate::store::error::{StoreError, lost_the_race};
 use crate::store::key::{Key, Kind};
-use crate::store::query::Direction;
+use crate::store::query::Asked;
 use crate::store::table::Store;
 use crate::time;
 
@@ -73,7 +73,7 @@ impl Store {
 
     async fn rooms_in(&self, partition: RoomName) -> Result<Vec<RoomName>, StoreError> {
         let bounds = Kind::Room.all();
-        let mut items = self.items(&partition, bounds, Direction::OldestFirst, None, false);
+        let mut items = self.items(&partition, bounds, Asked::OLDEST_FIRST, false);
         let mut rooms = Vec::new();
         while let Some(item) = items.next().await {
             let item = item.map_err(|error| self.unread(&error))?;

@@ -1,9 +1,7 @@
 //! What a reader finds, held against the model.
 
 use ably_chat_exporter::chat::{RoomName, Serial};
-use ably_chat_exporter::store::{
-    Direction, KeepVersions, Page, PageRequest, Start, Store, StoredMessage,
-};
+use ably_chat_exporter::store::{Direction, KeepVersions, Page, PageRequest, Store, StoredMessage};
 use testkit::Engine;
 
 use super::{Model, ROOMS, Seen};
@@ -15,12 +13,12 @@ pub async fn whole_room(
     direction: Direction,
     limit: usize,
 ) -> Vec<StoredMessage> {
-    let mut request =
-        PageRequest { room: RoomName(room.into()), direction, start: Start::Edge, limit };
+    let mut request = PageRequest::new(RoomName(room.into()), direction, limit);
     let mut messages = Vec::new();
     loop {
-        let Page { messages: found, next } = store.page(&request).await.expect("a page");
-        assert!(found.len() <= limit);
+        let Page { messages: found, next, unreadable, .. } =
+            store.page(&request).await.expect("a page");
+        assert!(found.len() <= limit && unreadable.is_empty());
         messages.extend(found);
         match next {
             Some(start) => request.start = start,
