@@ -8,18 +8,21 @@ use std::time::{Duration, SystemTime};
 use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, Uri, header};
+use axum::http::{HeaderMap, Method, Uri, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde_json::Value;
 
-use super::route::{decoded, error, query, route};
+use super::publish::publish;
+use super::route::{decoded, error, query, route, with_detail};
 use super::{Ably, Behaviour, Data, Once, Shared, lock};
 
 pub(super) async fn answer(
     State(shared): State<Arc<Shared>>,
+    method: Method,
     uri: Uri,
     headers: HeaderMap,
+    body: Bytes,
 ) -> Response {
     let number = shared.requests.fetch_add(1, Ordering::SeqCst) + 1;
     shared.asked.notify_waiters();
@@ -35,6 +38,8 @@ pub(super) async fn answer(
         ([(header::CONTENT_TYPE, kind)], body).into_response()
     } else if let Some(Once::Error(status, code)) = once {
         error(status, code, "not this time")
+    } else if let Some(Once::Detail(status, code, detail)) = once {
+        with_detail(status, code, detail)
     } else if let Some(status) = failure(&behaviour, number) {
         let code = u32::from(status) * 100;
         error(status, code, "not now")
@@ -45,8 +50,18 @@ pub(super) async fn answer(
     } else {
         let path: Vec<String> = uri.path().split('/').skip(1).map(decoded).collect();
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
-        route(&shared, &path, &query(&uri), &behaviour)
+        if method == Method::GET {
+            route(&shared, &path, &query(&uri), &behaviour)
+        } else {
+            publish(&mut lock(&shared.data), &method, &path, &query(&uri), (&headers, &body))
+        }
     };
+    match once {
+        Some(Once::DoneAndError(status, code)) => response = error(status, code, "done, perhaps"),
+        Some(Once::DoneAndSilence) => return std::future::pending().await,
+        Some(Once::DoneAndLate(pause)) => tokio::time::sleep(pause).await,
+        _ => {}
+    }
     #[expect(clippy::disallowed_methods, reason = "the service's clock is this machine's")]
     let now = SystemTime::now();
     let skew = Duration::from_secs(behaviour.skew.unsigned_abs());

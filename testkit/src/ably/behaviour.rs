@@ -38,6 +38,10 @@ pub struct Behaviour {
     pub chokes_above: Option<usize>,
     /// Whether a cursor is refused with another limit than that of its link.
     pub fixes_limits: bool,
+    /// The first serial that history still holds: retention has ended for those before it.
+    pub forgets_before: String,
+    /// Whether `fromSerial` is left out of what it bounds.
+    pub excludes_from_serial: bool,
 }
 
 impl Default for Behaviour {
@@ -59,6 +63,8 @@ impl Default for Behaviour {
             flow: None,
             chokes_above: None,
             fixes_limits: false,
+            forgets_before: String::new(),
+            excludes_from_serial: false,
         }
     }
 }
@@ -74,4 +80,12 @@ pub enum Once {
     CutShort,
     /// No answer at all.
     Silence,
+    /// An error of Ably's with a detail, which is JSON: status, code, detail.
+    Detail(u16, u32, &'static str),
+    /// Done as it was asked for, and then answered with an error: status and code.
+    DoneAndError(u16, u32),
+    /// Done as it was asked for, and then no answer.
+    DoneAndSilence,
+    /// Done as it was asked for, and answered after a while.
+    DoneAndLate(Duration),
 }

@@ -3,6 +3,7 @@
 mod answer;
 mod behaviour;
 mod history;
+mod publish;
 mod route;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,6 +58,20 @@ impl Ably {
         let mut data = lock(&self.shared.data);
         let messages = data.rooms.entry(room.into()).or_default();
         messages.entry(serial).or_default().versions.push(version);
+    }
+
+    /// Every version of every message of a room, in the Chat form.
+    #[must_use]
+    pub fn versions(&self, room: &str) -> Vec<Value> {
+        let data = lock(&self.shared.data);
+        let messages = data.rooms.get(room).into_iter().flat_map(BTreeMap::values);
+        messages.flat_map(|message| message.versions.clone()).collect()
+    }
+
+    /// The headers of requests that published, oldest first: name and value.
+    #[must_use]
+    pub fn published_with(&self) -> Vec<BTreeMap<String, String>> {
+        lock(&self.shared.data).published_with.clone()
     }
 
     /// Says what the reactions to a message are.
@@ -170,6 +185,11 @@ struct Data {
     forbidden: BTreeSet<String>,
     /// What is refused, by the beginning of its path, with which status and code; or is not.
     refused: BTreeMap<String, Option<(u16, u32)>>,
+    /// What was answered to a publish, by room and idempotency key.
+    published: BTreeMap<(String, String), Value>,
+    published_with: Vec<BTreeMap<String, String>>,
+    /// Serials given out.
+    serials: u64,
     /// What becomes of the next requests whose paths begin so.
     next: Vec<(String, Once)>,
     behaviour: Behaviour,

@@ -8,8 +8,8 @@ use axum::response::{IntoResponse, Response};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-use super::history::{history, number, pub_sub};
-use super::{Behaviour, Shared, lock};
+use super::history::{history, latest, number, pub_sub};
+use super::{Behaviour, Data, Shared, lock};
 
 pub(super) fn route(
     shared: &Shared,
@@ -19,15 +19,19 @@ pub(super) fn route(
 ) -> Response {
     let mut data = lock(&shared.data);
     match path {
-        ["chat", "v4", "rooms", room, ..] if !is_name(room) => error(400, 40_010, "invalid name"),
-        ["chat", "v4", "rooms", room, ..] if data.forbidden.contains(*room) => {
-            error(401, 40_160, "action not permitted")
-        }
+        ["chat", "v4", "rooms", room, ..] if let Some(refusal) = refusal_of(&data, room) => refusal,
         ["chat", "v4", "rooms", room, "messages"] => {
             let page = shared.histories.fetch_add(1, Ordering::SeqCst) + 1;
             shared.paged.notify_waiters();
             let room = data.rooms.entry((*room).into()).or_default();
             history(room, query, (behaviour, page), false)
+        }
+        ["chat", "v4", "rooms", room, "messages", serial] => {
+            let message = data.rooms.get(*room).and_then(|room| room.get(*serial));
+            match message.filter(|_| *serial >= behaviour.forgets_before.as_str()) {
+                Some(message) => object(&latest(message)),
+                None => error(404, 40_400, "no such message"),
+            }
         }
         ["chat", "v4", "rooms", room, "messages", serial, "versions"]
             if behaviour.serves_versions =>
@@ -64,6 +68,14 @@ pub(super) fn route(
     }
 }
 
+/// Whether a room can be written to or read: else, why not.
+pub(super) fn refusal_of(data: &Data, room: &str) -> Option<Response> {
+    if !is_name(room) {
+        return Some(error(400, 40_010, "invalid name"));
+    }
+    data.forbidden.contains(room).then(|| error(401, 40_160, "action not permitted"))
+}
+
 /// Whether a channel can have that name: it neither begins so, nor holds line breaks (Ably docs,
 /// "Channels").
 fn is_name(room: &str) -> bool {
@@ -84,12 +96,34 @@ pub(super) fn list(items: &[Value]) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
+pub(super) fn object(item: &Value) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], item.to_string()).into_response()
+}
+
 pub(super) fn error(status: u16, code: u32, message: &str) -> Response {
+    failed(status, code, message, None)
+}
+
+/// An error that says more, in JSON.
+pub(super) fn with_detail(status: u16, code: u32, detail: &str) -> Response {
+    failed(status, code, "refused", Some(serde_json::from_str(detail).expect("JSON")))
+}
+
+fn failed(status: u16, code: u32, message: &str, detail: Option<Value>) -> Response {
     let href = format!("https://help.ably.io/error/{code}");
-    let body =
+    let mut body =
         json!({"error": {"message": message, "code": code, "statusCode": status, "href": href}});
+    if let Some(detail) = detail {
+        body["error"]["detail"] = detail;
+    }
     let status = StatusCode::from_u16(status).expect("a status");
-    (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+    let code = code.to_string();
+    let headers = [
+        ("content-type", "application/json"),
+        ("x-ably-errorcode", code.as_str()),
+        ("x-ably-errormessage", message),
+    ];
+    (status, headers, body.to_string()).into_response()
 }
 
 /// What was said on a metachannel.
