@@ -1,5 +1,8 @@
 //! Stores what comes in, and parks what fails permanently.
 
+#[cfg(feature = "history")]
+use tokio::time::Instant;
+
 use crate::aws::sqs::SqsQueue;
 use crate::ingest::delivery::{self, Attempt, Delivery};
 use crate::ingest::outcome::{Disposition, ErrorType, Outcome, Report};
@@ -29,6 +32,39 @@ impl Ingest {
             ended.map(|(disposition, report)| Outcome { disposition, report }).collect();
         log::not_stored(attempt.request_id, deliveries, &outcomes);
         outcomes
+    }
+
+    /// Stores a record that nobody sends again: what fails transiently is parked too, and has until
+    /// `park_by` for it.
+    #[cfg(feature = "history")]
+    pub(crate) async fn ingest_only(
+        &self,
+        attempt: Attempt<'_>,
+        park_by: Instant,
+        delivery: Delivery<'_>,
+    ) -> Outcome {
+        let deliveries = [delivery];
+        let report = self.store(attempt, &deliveries).await.pop().unwrap_or_default();
+        let attempt = Attempt { deadline: park_by, ..attempt };
+        let disposition = match (report.error_type(), &self.failure_queue) {
+            (None, _) => Disposition::Done,
+            (Some(_), None) => Disposition::HandedBack,
+            (Some(_), Some(queue)) => {
+                let parked = park::park_one(queue, attempt, (&deliveries[0], &report)).await;
+                match parked {
+                    Ok(()) => Disposition::Parked,
+                    Err(error) => {
+                        let reason = error.to_string();
+                        log::not_parked(attempt.request_id, &deliveries[0], 1, &reason);
+                        Disposition::HandedBack
+                    }
+                }
+            }
+        };
+        let outcomes = [Outcome { disposition, report }];
+        log::not_stored(attempt.request_id, &deliveries, &outcomes);
+        let [outcome] = outcomes;
+        outcome
     }
 
     async fn store(&self, attempt: Attempt<'_>, deliveries: &[Delivery<'_>]) -> Vec<Report> {

@@ -22,7 +22,8 @@ pub(crate) fn not_stored(request_id: &str, deliveries: &[Delivery<'_>], outcomes
     for (delivery, Outcome { disposition, report }) in deliveries.iter().zip(outcomes) {
         for failure in &report.failed {
             let line = NotStored { request_id, delivery, failure, disposition: *disposition };
-            if failure.error_type == ErrorType::Retryable {
+            let is_parked = *disposition == Disposition::Parked;
+            if failure.error_type == ErrorType::Retryable && !is_parked {
                 let key = (delivery.source, failure.reason.as_str());
                 transient.entry(key).or_insert((line, 0)).1 += 1;
             } else if lines > 0 {

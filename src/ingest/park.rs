@@ -65,6 +65,23 @@ pub(crate) async fn park(
     parked
 }
 
+/// Sends to the queue what of one delivery could not be stored.
+#[cfg(feature = "history")]
+pub(crate) async fn park_one(
+    queue: &SqsQueue,
+    attempt: Attempt<'_>,
+    refused: Unstored<'_>,
+) -> Result<(), SendError> {
+    let texts = messages(attempt, refused).into_iter().map(|text| ((), text));
+    let packs: Vec<_> = sqs::packs(texts).collect();
+    for pack in packs {
+        let texts = pack.into_iter().map(|((), text)| text).collect();
+        let answers = queue.send_pack(texts, Duration::ZERO, attempt.deadline).await;
+        answers.into_iter().collect::<Result<(), _>>()?;
+    }
+    Ok(())
+}
+
 /// What is sent of one delivery.
 fn messages(attempt: Attempt<'_>, (delivery, report): Unstored<'_>) -> Vec<String> {
     let whole = delivery.body.as_deref().unwrap_or(delivery.raw.as_bytes());
@@ -85,7 +102,7 @@ fn messages(attempt: Attempt<'_>, (delivery, report): Unstored<'_>) -> Vec<Strin
             record_id: delivery.id.as_str().into(),
             received_at: delivery.received_at,
             parked_at: now(),
-            error_type: ErrorType::NonRetryable.as_str().into(),
+            error_type: report.error_type().unwrap_or(ErrorType::NonRetryable).as_str().into(),
             reason: reason.into(),
             function_version: attempt.function_version.into(),
         };

@@ -74,7 +74,7 @@ pub(crate) struct Provenance<'a> {
     pub(crate) received_at: i64,
     /// When it was parked, in ms since the epoch.
     pub(crate) parked_at: i64,
-    /// `NonRetryable`.
+    /// `NonRetryable`; `Retryable` where nobody would have sent it again.
     #[serde(borrow)]
     pub(crate) error_type: Cow<'a, str>,
     /// What is wrong, without any content.
