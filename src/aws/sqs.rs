@@ -72,7 +72,9 @@ impl SqsQueue {
         deadline: Instant,
     ) -> Result<(), SendError> {
         let texts = texts.iter().map(|json| ((), allowed(json.clone())));
-        stream::iter(packs(texts))
+        // Made before anything is awaited: the future may then go to another thread.
+        let packs: Vec<_> = packs(texts).collect();
+        stream::iter(packs)
             .map(async |pack| {
                 let texts = pack.into_iter().map(|(_, text)| text).collect();
                 self.send_pack(texts, delay, deadline).await.into_iter().collect()

@@ -17,6 +17,7 @@ mod scope;
 mod stop;
 mod verify;
 mod walk;
+mod work;
 
 pub use context::{Backfill, Repair};
 pub use finding::{Finding, Gap};
@@ -26,3 +27,4 @@ pub use rooms::{DaysSeen, active_rooms, days_seen, stored_rooms};
 pub use scope::Scope;
 pub use stop::Stop;
 pub use verify::{Verified, verify};
+pub(crate) use work::Work;

@@ -1,9 +1,10 @@
 //! What invokes the reconcile function.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::ably;
+use crate::backfill::Work;
 use crate::chat::RoomName;
 
 /// An invocation.
@@ -36,33 +37,6 @@ pub(super) enum Task {
     },
     /// Look for signs that Ably did not deliver something.
     Signs,
-}
-
-/// A room and window to walk.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Work {
-    pub(super) room: RoomName,
-    /// Ms since the epoch. Default: where receipts end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) from: Option<i64>,
-    /// Ms since the epoch. Default: a minute ago.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) until: Option<i64>,
-    /// Days to look back at least, where no `from` is given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) days: Option<u16>,
-}
-
-impl Work {
-    /// What has come since the room was compared last.
-    pub(super) fn of(room: RoomName) -> Self {
-        Self { room, from: None, until: None, days: None }
-    }
-
-    pub(super) fn json(&self) -> String {
-        serde_json::to_string(self).expect("a room and numbers serialise")
-    }
 }
 
 /// A record of the work queue.

@@ -18,7 +18,8 @@ use tokio::time::{Instant, timeout_at};
 use crate::aws::secret::Secret;
 use crate::aws::sqs::SqsQueue;
 use crate::backfill::{
-    Backfill, Finding, Observer, Repair, Stop, Tally, Walked, Window, active_rooms, stored_rooms,
+    Backfill, Finding, Observer, Repair, Stop, Tally, Walked, Window, Work, active_rooms,
+    stored_rooms,
 };
 use crate::chat::{RoomName, Serial};
 use crate::ingest::Sink;
@@ -27,7 +28,7 @@ use crate::lambda::{BatchItemFailure, BatchItemFailures, Metrics};
 use crate::logs::short;
 use crate::rest::{AblyRest, ApiKey};
 use crate::time::{MS_PER_DAY, now};
-use event::{Event, Task, Work, WorkRecord};
+use event::{Event, Task, WorkRecord};
 
 /// What is said in the last minute may not be in Ably's history yet.
 const LAST_MINUTE: i64 = 60_000;

@@ -23,7 +23,7 @@ const MAX_FALLBACKS: usize = 3;
 const FALLBACK_AGE: Duration = Duration::from_secs(600);
 
 #[derive(Debug)]
-pub(super) struct Hosts {
+pub(crate) struct Hosts {
     primary: String,
     fallbacks: &'static [&'static str],
     /// A fallback that worked, and when.
@@ -32,13 +32,13 @@ pub(super) struct Hosts {
 
 impl Hosts {
     /// Ably's own, or one that replaces them all (features spec REC2).
-    pub(super) fn new(url: Option<&str>) -> Self {
+    pub(crate) fn new(url: Option<&str>) -> Self {
         let fallbacks: &[_] = if url.is_some() { &[] } else { &FALLBACKS };
         Self { primary: url.unwrap_or(PRIMARY).to_owned(), fallbacks, working: Mutex::new(None) }
     }
 
     /// In which order to ask: what worked last or the primary, then some others at random.
-    pub(super) fn order(&self) -> Vec<&str> {
+    pub(crate) fn order(&self) -> Vec<&str> {
         let working = *self.lock();
         let working =
             working.filter(|(_, since)| since.elapsed() < FALLBACK_AGE).map(|(host, _)| host);
@@ -50,7 +50,7 @@ impl Hosts {
         std::iter::once(first).chain(others).collect()
     }
 
-    pub(super) fn worked(&self, host: &str) {
+    pub(crate) fn worked(&self, host: &str) {
         let fallback = self.fallbacks.iter().find(|fallback| **fallback == host);
         let mut working = self.lock();
         match (fallback, *working) {

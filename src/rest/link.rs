@@ -3,7 +3,7 @@
 /// The query of the link `rel="next"`; `None` at the end. Only the query is ever followed, on the
 /// path that was asked, as Ably's SDKs do: a link cannot send the key elsewhere. Ably's pages show
 /// one header for each link, and one for all.
-pub(super) fn next<'a>(headers: impl Iterator<Item = &'a str>) -> Option<String> {
+pub(crate) fn next<'a>(headers: impl Iterator<Item = &'a str>) -> Option<String> {
     headers.flat_map(links).find(|(_, is_next)| *is_next).map(|(url, _)| {
         let query = url.split_once('?').map_or("", |(_, query)| query);
         query.split('#').next().unwrap_or_default().to_owned()

@@ -28,9 +28,10 @@ use crate::chat::{RoomName, Serial};
 use crate::mistake::Mistake;
 use budget::{Budget, Held};
 pub use error::RestError;
-use hosts::Hosts;
+pub(crate) use hosts::Hosts;
 pub use hosts::base_url;
 pub use key::ApiKey;
+pub(crate) use link::next as next_query;
 pub use query::{PAGE_LIMIT, history_query};
 
 /// Requests for the ids of channels, from the first page on.
@@ -276,13 +277,14 @@ fn all_of_it() -> String {
     format!("limit={PAGE_LIMIT}")
 }
 
-fn segment(text: &str) -> String {
+/// A segment of a path, encoded.
+pub(crate) fn segment(text: &str) -> String {
     utf8_percent_encode(text, SEGMENT).to_string()
 }
 
 /// The room's path in the Chat API. `None` for `.` and `..`: such a segment is taken for a step in
 /// the path, encoded or not (WHATWG URL). A channel's name is longer, and an ordinary segment.
-fn room_path(room: &RoomName) -> Option<String> {
+pub(crate) fn room_path(room: &RoomName) -> Option<String> {
     let is_segment = !matches!(room.0.as_str(), "." | "..");
     is_segment.then(|| format!("/chat/v4/rooms/{}", segment(&room.0)))
 }
