@@ -2,6 +2,8 @@
 //! start, so it trusts a handful of built-in roots: parsing the platform's takes more time than
 //! everything else.
 
+#[cfg(feature = "history")]
+pub mod lambda;
 pub mod secret;
 pub mod sqs;
 
