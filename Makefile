@@ -6,6 +6,7 @@ CARGO_LAMBDA := 1.9.2
 SAM_CLI := 1.170.0
 CARGO_FUZZ := 0.13.2
 CARGO_DENY := 0.20.2
+FUZZED := $(or $(TARGET),decode)
 # What measures has no tests.
 TESTED := --workspace --exclude bench --exclude floor
 # sam wants a region even where it asks nothing of AWS.
@@ -40,7 +41,7 @@ test: setup ## Runs all tests, under cargo-nextest where it is installed
 rabbitmq: setup
 	@echo '`make rabbitmq` is now called `make setup`' >&2
 
-setup: ## Installs what needs root, where it is missing: RabbitMQ for the tests (or set AMQP_URL)
+setup: ## Installs what needs root, where it is missing: RabbitMQ, Node, Chromium for the tests
 	@scripts/setup.sh
 
 check: lint deny ## Formatting, lints, documentation, layers, licences, template
@@ -91,10 +92,11 @@ bench-queue: setup ## Measures the queue consumer beside a bare one, against a R
 	taskset --cpu-list $$(nproc --all | awk '{ print $$1 > 1 ? "1-" $$1 - 1 : 0 }') \
 		cargo bench --package bench --bench queue -- $(CURDIR)/target/release
 
-fuzz: $(BIN)/cargo-fuzz ## Fuzzes the decoder for FUZZ_SECONDS (60)
-	mkdir -p fuzz/corpus/decode
-	PATH="$(CURDIR)/$(BIN):$$PATH" cargo +nightly fuzz run decode fuzz/corpus/decode events -- \
-		-max_total_time=$(or $(FUZZ_SECONDS),60) -rss_limit_mb=1024 -malloc_limit_mb=512 -timeout=10
+fuzz: $(BIN)/cargo-fuzz ## Fuzzes the decoder, or TARGET=token, for FUZZ_SECONDS (60)
+	mkdir -p fuzz/corpus/$(FUZZED)
+	PATH="$(CURDIR)/$(BIN):$$PATH" cargo +nightly fuzz run $(FUZZED) fuzz/corpus/$(FUZZED) \
+		$(if $(filter decode,$(FUZZED)),events) -- -max_total_time=$(or $(FUZZ_SECONDS),60) \
+		-rss_limit_mb=1024 -malloc_limit_mb=512 -timeout=10
 
 tools: $(BIN)/cargo-lambda $(BIN)/sam $(BIN)/cargo-deny ## Installs cargo-lambda, sam and cargo-deny
 

@@ -19,7 +19,7 @@ KNOWN_BY = {
     "aws_sdk_ssm": {"aws"},
     "lambda_runtime": {"exporter", "reconcile"},
     "lapin": {"queue"},
-    "reqwest": {"rest"},
+    "reqwest": {"rest", "history"},
 }
 
 # What a module may not use although it stands below.

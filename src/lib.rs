@@ -13,7 +13,7 @@
 //! |---|---|
 //! | [`setup`] | settings become parts |
 //! | [`config`] | the environment |
-//! | [`exporter`], `reconcile`, `queue` | the functions, and the consumer |
+//! | [`exporter`], `reconcile`, `history`, `queue` | the functions, and the consumer |
 //! | [`lambda`] | what functions share |
 //! | [`ingest`], `backfill` | deliveries into the table; history into the table |
 //! | [`store`], `rest` | DynamoDB; Ably's REST API |
@@ -29,6 +29,8 @@ pub mod backfill;
 pub mod chat;
 pub mod config;
 pub mod exporter;
+#[cfg(feature = "history")]
+pub mod history;
 pub mod ingest;
 pub mod lambda;
 pub mod logs;

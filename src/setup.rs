@@ -14,8 +14,14 @@ use crate::aws::{self, Identity};
 use crate::backfill::{Backfill, Stop};
 #[cfg(feature = "reconcile")]
 use crate::config::AblyRestConfig;
+#[cfg(feature = "history")]
+use crate::config::HistoryConfig;
 use crate::config::{Config, ConfigError, Switch};
 use crate::exporter::{self, WebhookAuth};
+#[cfg(feature = "history")]
+use crate::history::publish::{Hook, Publish, Reconcile, Rules};
+#[cfg(feature = "history")]
+use crate::history::{Gaps, History, Upstream, auth};
 #[cfg(feature = "reconcile")]
 use crate::ingest::RoomFilter;
 use crate::ingest::{Ingest, Sink};
@@ -154,6 +160,59 @@ pub async fn reconcile(config: AblyRestConfig) -> Result<reconcile::Function, No
     let sink = sink(config.config, &sdk).await?;
     let queue = SqsQueue::new(queue, sdk);
     Ok(reconcile::Function::new(access, sink, queue, config.history_days))
+}
+
+/// The read API, wherever it runs.
+///
+/// # Errors
+/// When it cannot start.
+#[cfg(feature = "history")]
+pub async fn history(config: HistoryConfig, identity: Identity) -> Result<History, NotStarted> {
+    let keys = config.keys.clone().ok_or_else(|| NotStarted::wrong("HISTORY_KEYS is not set"))?;
+    let sdk = aws::connect(config.config.platform_roots, identity).await;
+    let upstream = Upstream::new(config.url.as_deref()).map_err(NotStarted::NoClient)?;
+    let upstream = Arc::new(upstream);
+    let keys = Secret::new(keys, auth::HistoryKeys::parse, sdk.clone());
+    let app_id = config.config.ably_app_id.clone();
+    let rooms = || config.queue_url.clone().map(|url| SqsQueue::new(url, sdk.clone()));
+    Ok(History {
+        store: store(&config.config, &sdk),
+        gate: auth::Gate::new(keys, app_id, config.asks_ably),
+        source: config.source,
+        upstream: Arc::clone(&upstream),
+        gaps: rooms().map(|queue| Gaps::new(queue, config.config.room_filter.clone())),
+        publish: match config.publishes {
+            true => Some(Arc::new(publish(config, upstream, &sdk).await?)),
+            false => None,
+        },
+    })
+}
+
+#[cfg(feature = "history")]
+async fn publish(
+    config: HistoryConfig,
+    upstream: Arc<Upstream>,
+    sdk: &SdkConfig,
+) -> Result<Publish, NotStarted> {
+    let rules = match config.publish_rules {
+        Some(source) => {
+            let rules = Secret::new(source, Rules::parse, sdk.clone()).get().await;
+            let rules =
+                rules.map_err(|error| NotStarted::Secret { setting: "PUBLISH_RULES", error });
+            Some((*rules?).clone())
+        }
+        None => None,
+    };
+    let hook = config.publish_hook.map(|address| Hook::new(address, sdk.clone())).transpose();
+    let rooms = config.queue_url.map(|url| SqsQueue::new(url, sdk.clone()));
+    Ok(Publish {
+        upstream,
+        apps: config.config.ably_app_id.clone().into_iter().collect(),
+        ingest: ingest(config.config, sdk).await?,
+        rules,
+        hook: hook.map_err(NotStarted::NoClient)?,
+        reconcile: rooms.map(Reconcile::new),
+    })
 }
 
 /// The store alone, for programs that are no Lambda functions.

@@ -4,6 +4,8 @@
 #[cfg(feature = "reconcile")]
 mod ably_rest;
 mod exporter;
+#[cfg(feature = "history")]
+mod history;
 #[cfg(feature = "queue")]
 mod queue;
 mod reader;
@@ -11,6 +13,8 @@ mod reader;
 #[cfg(feature = "reconcile")]
 pub use ably_rest::{AblyRestConfig, pace};
 pub use exporter::{Config, Switch};
+#[cfg(feature = "history")]
+pub use history::HistoryConfig;
 #[cfg(feature = "queue")]
 pub use queue::QueueConfig;
 pub use reader::ConfigError;

@@ -22,11 +22,11 @@ fn settings() -> BTreeSet<String> {
 fn every_setting_is_described_and_can_be_set() {
     let (pages, template) = (for_users(), Template::default());
     let of_queue = read("deploy/queue.yaml");
-    let functions = ["Exporter", "WebhookFunction", "ReconcileFunction"];
-    let [exporter, webhooks, reconcile] =
+    let functions = ["Exporter", "WebhookFunction", "ReconcileFunction", "HistoryFunction"];
+    let [exporter, webhooks, reconcile, history] =
         functions.map(|function| BTreeSet::from_iter(template.variables(function)));
     let variables: BTreeSet<_> =
-        [&exporter, &webhooks, &reconcile].into_iter().flatten().copied().collect();
+        [&exporter, &webhooks, &reconcile, &history].into_iter().flatten().copied().collect();
     let settings = settings();
     assert!(settings.len() >= 10, "{settings:?}");
     for name in &settings {
@@ -49,17 +49,18 @@ fn every_setting_is_described_and_can_be_set() {
             assert!(is_set, "{name} is not in deploy/queue.yaml");
         }
     }
-    // The three functions store by the same rules.
+    // The functions store by the same rules.
     for name in ["TABLE_NAME", "VERSIONS", "REACTIONS", "REACTION_CLIENTS", "RETENTION_DAYS"]
         .into_iter()
         .chain(["ROOM_FILTER", "ROOM_INDEX", "ABLY_APP_ID", "CIPHER_KEY", "LOG_LEVEL"])
     {
-        for (function, given) in functions.iter().zip([&exporter, &webhooks, &reconcile]) {
+        for (function, given) in functions.iter().zip([&exporter, &webhooks, &reconcile, &history])
+        {
             assert!(given.contains(name), "{name} is not set for {function}");
         }
     }
     for name in variables {
-        let sdk = name == "AWS_MAX_ATTEMPTS";
+        let sdk = ["AWS_MAX_ATTEMPTS", "AWS_LAMBDA_HTTP_IGNORE_STAGE_IN_PATH"].contains(&name);
         assert!(sdk || settings.contains(name), "{name} is set and never read");
     }
 }

@@ -259,11 +259,19 @@ fn regression_a_secret_of_kafka_can_be_decrypted_with_its_own_key() {
 fn every_function_may_read_the_secrets_it_is_given_and_no_others() {
     let template = Template::default();
     let read = ["secretsmanager:GetSecretValue", "ssm:GetParameter"].map(ToOwned::to_owned);
-    let secrets = ["CipherKeyArn", "WebhookKeysArn", "WebhookTokenArn", "AblyApiKeyArn"];
+    let secrets = [
+        "CipherKeyArn",
+        "WebhookKeysArn",
+        "WebhookTokenArn",
+        "AblyApiKeyArn",
+        "HistoryKeysArn",
+        "PublishRulesArn",
+    ];
     let functions = [
         ("Exporter", "ExporterRole"),
         ("WebhookFunction", "WebhookRole"),
         ("ReconcileFunction", "ReconcileRole"),
+        ("HistoryFunction", "HistoryRole"),
     ];
     for (function, role) in functions {
         let own = &resource(&template, function)["Properties"]["Environment"];

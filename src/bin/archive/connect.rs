@@ -39,7 +39,7 @@ pub(crate) async fn prepare_backfill(
 }
 
 /// Stops at a table that nothing can be put into.
-async fn check(store: &Store) -> Result<(), Error> {
+pub(crate) async fn check(store: &Store) -> Result<(), Error> {
     match store.check().await {
         Err(TableError::WrongSetting(reason)) => Err(reason.into()),
         // The check needs a permission that nothing else does, or the table does not answer now.

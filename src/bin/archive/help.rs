@@ -53,6 +53,21 @@ const CONTENT: &[Variable] = &[
     ("CIPHER_KEY", "the key of encrypted messages, or its ARN as for ABLY_API_KEY"),
 ];
 
+/// Who may read over HTTP, and from where.
+const HISTORY: &[Variable] = &[
+    (
+        "HISTORY_KEYS",
+        "required: the API keys that callers have or that signed their JWTs, separated",
+    ),
+    ("", "by commas; or JSON with a capability of each; or the ARN of where they are kept"),
+    ("HISTORY_SOURCE", "table (default), or merged: Ably's history too, asked as the caller"),
+    ("HISTORY_ASK_ABLY", "off (default), or on: ask Ably about tokens that only Ably can read"),
+    ("ABLY_APP_ID", "the Ably app; credentials of other apps are refused"),
+    ("ABLY_REST_URL", "another address of Ably's REST API"),
+    ("RECONCILE_QUEUE_URL", "the SQS queue for rooms of which the table lacks something"),
+    ("VERSIONS", "both (default), latest or all, as for the exporter"),
+];
+
 /// How AWS is reached.
 const AWS: &[Variable] = &[
     ("AWS_…", "credentials and the region, found as the AWS CLI finds them"),
@@ -91,6 +106,11 @@ impl Ending {
         Self { examples, exits, environment: &[TABLE, AWS] }
     }
 
+    /// Of the command that serves the table.
+    pub(crate) const fn of_server(examples: &'static [Example], exits: &'static [Status]) -> Self {
+        Self { examples, exits, environment: &[TABLE, HISTORY, AWS] }
+    }
+
     fn text(&self) -> String {
         let mut text = String::from("Examples:\n");
         let mut add = |line: std::fmt::Arguments<'_>| {
@@ -105,7 +125,7 @@ impl Ending {
         }
         add(format_args!("\nEnvironment:\n"));
         for (name, meaning) in self.environment.iter().copied().flatten() {
-            add(format_args!("  {name:<16}  {meaning}\n"));
+            add(format_args!("  {name:<19}  {meaning}\n"));
         }
         add(format_args!("\n{OTHERS}"));
         text

@@ -12,6 +12,7 @@ mod receipt_files;
 mod reconcile;
 mod rooms;
 mod selection;
+mod serve;
 mod total;
 mod verify;
 mod walks;
@@ -26,9 +27,9 @@ use output::Style;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// Fills the exporter's table from Ably Chat's history, and checks it.
+/// Fills the exporter's table from Ably Chat's history, checks it, and serves it.
 ///
-/// Settings are environment variables: those of the exporter, and ABLY_API_KEY. The help of each
+/// Settings are environment variables: those of the exporter, and some more. The help of each
 /// command lists them.
 #[derive(Parser)]
 #[command(name = "ably-chat-archive", version, max_term_width = help::WIDTH)]
@@ -46,6 +47,7 @@ enum Command {
     Reconcile(reconcile::Flags),
     Verify(verify::Flags),
     Rooms(rooms::Flags),
+    Serve(serve::Flags),
     Generate(generate::Flags),
 }
 
@@ -62,6 +64,7 @@ async fn main() -> ExitCode {
         Command::Reconcile(flags) => reconcile::run(flags, style).await,
         Command::Verify(flags) => verify::run(flags, style).await,
         Command::Rooms(flags) => rooms::run(flags, style).await,
+        Command::Serve(flags) => serve::run(flags, style).await,
         Command::Generate(flags) => generate::run(flags),
     };
     ended
