@@ -91,6 +91,21 @@ async fn one_message_and_its_versions_are_merged_too() {
     assert_eq!((stale.status, stale.header("x-archive")), (200, "stale"));
 }
 
+/// Ably has few messages, all on one page, and the oldest of them is nowhere else: it lies beyond a
+/// page that the table ends.
+#[tokio::test]
+async fn regression_the_rest_of_ablys_last_page_was_forgotten() {
+    let ably = Ably::start().await;
+    let server = Server::merged(&ably, &[]).await;
+    let messages: Vec<_> = (0..12).map(|n| Message::new(n, 0, false, 0)).collect();
+    server.store("a", &messages[1..]).await;
+    messages[..3].iter().for_each(|message| message.publish(&ably, "a"));
+    let mut found = server.walk(Ably::KEY, "a", "limit=4").await;
+    found.reverse();
+    let expected: Vec<_> = messages.iter().map(|message| message.serial.as_str()).collect();
+    assert_eq!(serials(&found), expected);
+}
+
 /// Where a message is: at Ably, in the table, or both; and up to which version in each.
 #[derive(Clone, Debug)]
 struct Split {
