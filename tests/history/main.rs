@@ -11,5 +11,6 @@ mod publish;
 mod publish_checks;
 mod publish_faults;
 mod publish_world;
+mod scale;
 mod server;
 mod through;

@@ -19,7 +19,7 @@ pub(crate) struct Server {
     pub(crate) url: String,
     pub(crate) engine: Engine,
     pub(crate) client: reqwest::Client,
-    _child: Child,
+    child: Child,
 }
 
 /// What came back.
@@ -97,7 +97,13 @@ impl Server {
         let line = BufReader::new(stdout).lines().next_line().await.expect("a line");
         let line: Value = serde_json::from_str(&line.expect("it listens")).expect("JSON");
         let url = line["url"].as_str().expect("a URL").to_owned();
-        Self { url, engine, client: reqwest::Client::new(), _child: child }
+        Self { url, engine, client: reqwest::Client::new(), child }
+    }
+
+    /// The most memory that it has had, in kB.
+    pub(crate) fn peak_memory_kb(&self) -> u64 {
+        let id = self.child.id().expect("it is running");
+        testkit::peak_memory_kb(id).expect("Linux tells")
     }
 
     /// Delivers every version of messages of a room, and their reactions.
