@@ -3,10 +3,12 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use ably_chat_exporter::config::AblyRestConfig;
+use ably_chat_exporter::config::{AblyRestConfig, HistoryConfig};
 
 use crate::program::{BINARY, ask};
 
+/// Read by the server, which publishes, and not by walks.
+const OF_PUBLISHING: [&str; 2] = ["FAILURE_QUEUE_URL", "RECONCILE_QUEUE_URL"];
 /// Read by [`AblyRestConfig`] and checked, but used by functions alone.
 const OF_FUNCTIONS: [&str; 8] = [
     "AWS_LAMBDA_LOG_LEVEL",
@@ -78,7 +80,7 @@ fn every_command_names_its_exit_statuses() {
             })
             .collect();
         let expected: &[u8] = match command {
-            "rooms" => &[0, 2],
+            "rooms" | "serve" => &[0, 2],
             "verify" => &[0, 1, 2],
             _ => &[0, 1, 2, 130],
         };
@@ -94,22 +96,28 @@ fn every_command_lists_the_environment_that_it_reads() {
         None
     };
     assert!(AblyRestConfig::read(lookup, true).is_err());
-    let read = read.into_inner();
-    let used: BTreeSet<&str> =
-        read.iter().map(String::as_str).filter(|name| !OF_FUNCTIONS.contains(name)).collect();
+    let read_by_walks = read.take();
+    assert!(HistoryConfig::read(lookup).is_err());
+    let read_by_server = read.take();
     let program = help(&[]);
     for command in commands(&program) {
         let help = help(&[command]);
+        let is_server = command == "serve";
+        let read = if is_server { &read_by_server } else { &read_by_walks };
+        let is_used =
+            |name: &&str| !OF_FUNCTIONS.contains(name) || is_server && OF_PUBLISHING.contains(name);
+        let used: BTreeSet<&str> = read.iter().map(String::as_str).filter(is_used).collect();
         let mut listed = names(section(&help, "Environment:"));
         assert!(listed.remove("AWS_…"), "{command}");
         assert!(listed.is_subset(&used), "{command}: {:?}", listed.difference(&used));
-        if ["backfill", "reconcile"].contains(&command) {
+        if ["backfill", "reconcile", "serve"].contains(&command) {
             assert_eq!(listed, used, "{command}");
         }
         // The required ones are those without which it does not begin.
         let is_required = |line: &&str| line.contains("  required: ");
         let required = names(section(&help, "Environment:").filter(is_required));
-        let args: &[&str] = if command == "rooms" { &[] } else { &["--room", "r"] };
+        let has_no_room = ["rooms", "serve"].contains(&command);
+        let args: &[&str] = if has_no_room { &[] } else { &["--room", "r"] };
         let (_, _, errors) = ask(BINARY, &[&[command], args].concat());
         let missing = errors.trim_start_matches("error: wrong settings: ").trim_end().split("; ");
         let missing = missing.map(|it| it.strip_suffix(" is not set").expect("a missing one"));

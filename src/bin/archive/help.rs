@@ -65,7 +65,10 @@ const HISTORY: &[Variable] = &[
     ("ABLY_APP_ID", "the Ably app; credentials of other apps are refused"),
     ("ABLY_REST_URL", "another address of Ably's REST API"),
     ("RECONCILE_QUEUE_URL", "the SQS queue for rooms of which the table lacks something"),
-    ("VERSIONS", "both (default), latest or all, as for the exporter"),
+    ("PUBLISH", "off (default), or on: forward to Ably what is published, and store it"),
+    ("PUBLISH_RULES", "what a message must keep: JSON, the path of a file, or an ARN"),
+    ("PUBLISH_HOOK", "the Lambda function or URL that is asked before a message is published"),
+    ("FAILURE_QUEUE_URL", "the SQS queue for published messages that the table did not take"),
 ];
 
 /// How AWS is reached.
@@ -108,7 +111,7 @@ impl Ending {
 
     /// Of the command that serves the table.
     pub(crate) const fn of_server(examples: &'static [Example], exits: &'static [Status]) -> Self {
-        Self { examples, exits, environment: &[TABLE, HISTORY, AWS] }
+        Self { examples, exits, environment: &[TABLE, HISTORY, CONTENT, AWS] }
     }
 
     fn text(&self) -> String {
