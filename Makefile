@@ -14,7 +14,7 @@ export AWS_DEFAULT_REGION ?= eu-west-1
 export SAM_CLI_TELEMETRY := 0
 
 .PHONY: help run watch invoke test setup rabbitmq check deny advisories lint build deploy redrive \
-	bench bench-queue fuzz tools clean
+	bench bench-history bench-queue fuzz tools clean
 
 help: ## Lists the targets
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "%-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -85,6 +85,13 @@ bench: ## Measures the function beside a bare one (bench/floor), the decoder alo
 	cargo build --release --package floor --features backfill --bin floor-backfill
 	taskset --cpu-list $$(nproc --all | awk '{ print $$1 > 1 ? "1-" $$1 - 1 : 0 }') \
 		cargo bench --package bench --bench backfill -- $(CURDIR)/target/release
+
+bench-history: ## Measures the read API beside a bare Query, and what publishing through it adds
+	cargo build --release --package ably-chat-history
+	cargo build --release --package ably-chat-exporter --features archive --bin ably-chat-archive
+	cargo build --release --package floor --bin floor-history
+	taskset --cpu-list $$(nproc --all | awk '{ print $$1 > 1 ? "1-" $$1 - 1 : 0 }') \
+		cargo bench --package bench --bench history -- $(CURDIR)/target/release
 
 bench-queue: setup ## Measures the queue consumer beside a bare one, against a RabbitMQ
 	cargo build --release --package ably-chat-exporter --features queue --bin ably-chat-queue
