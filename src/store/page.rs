@@ -137,7 +137,8 @@ impl Store {
     /// # let decoder = Decoder::default();
     /// # let sink = Sink { decoder, store, room_filter: None, room_index: None };
     /// # let body = include_bytes!("../../events/create.json");
-    /// # let record = Record { id: "sample", body, received_at: 1_767_225_600_000 };
+    /// # let (id, received_at, is_redelivery) = ("sample", 1_767_225_600_000, false);
+    /// # let record = Record { id, body, received_at, is_redelivery };
     /// # let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
     /// # sink.store_records(&[record], deadline).await;
     ///
