@@ -33,4 +33,6 @@ pub use fetched::{Fetched, annotation, chat_message, pub_sub_message};
 pub use meta::{Trouble, closed_room, trouble};
 pub use published::{Published, envelope_of, request_json};
 pub use room::{channel_of, of_channel};
+#[cfg(feature = "history")]
+pub(crate) use webhook::is_signed;
 pub use webhook::{WebhookKeys, WebhookTokens};

@@ -70,14 +70,18 @@ impl WebhookKey {
         }
     }
 
-    /// HMAC-SHA-256 over the bytes as they came, compared in constant time. The key is the secret's
-    /// text, not what it would be from base64.
     fn has_signed(&self, signature: &[u8], body: &[u8]) -> bool {
-        let mac = Hmac::<Sha256>::new_from_slice(self.secret.as_bytes());
-        let mut mac = mac.expect("HMAC takes a key of any length");
-        mac.update(body);
-        mac.verify_slice(signature).is_ok()
+        is_signed(&self.secret, body, signature)
     }
+}
+
+/// Whether an API key with this secret signed the bytes: HMAC-SHA-256, compared in constant time.
+/// Its key is the secret's text, not what it would be from base64 (Ably docs, "JWTs").
+pub(crate) fn is_signed(secret: &str, bytes: &[u8], signature: &[u8]) -> bool {
+    let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes());
+    let mut mac = mac.expect("HMAC takes a key of any length");
+    mac.update(bytes);
+    mac.verify_slice(signature).is_ok()
 }
 
 impl fmt::Debug for WebhookKeys {

@@ -3,12 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use hmac::{Hmac, KeyInit, Mac};
 use serde::Deserialize;
-use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 use super::capability::Capability;
+use crate::ably::is_signed;
 use crate::mistake::Mistake;
 
 const EXPECTED: &str = "expected Ably API keys, APPID.KEYID:SECRET, separated by commas, or JSON: \
@@ -98,7 +97,7 @@ impl HistoryKeys {
         text: &str,
         signature: &[u8],
     ) -> Option<Arc<HistoryKey>> {
-        self.named(name).find(|key| key.has_signed(text.as_bytes(), signature)).cloned()
+        self.named(name).find(|key| is_signed(&key.secret, text.as_bytes(), signature)).cloned()
     }
 
     /// Several while a secret takes another's place.
@@ -120,15 +119,6 @@ impl HistoryKey {
                 capability: entry.capability,
             })
         })
-    }
-
-    /// HMAC-SHA-256, compared in constant time. Its key is the secret's text, not what it would be
-    /// from base64 (Ably docs, "JWTs").
-    fn has_signed(&self, text: &[u8], signature: &[u8]) -> bool {
-        let mac = Hmac::<Sha256>::new_from_slice(self.secret.as_bytes());
-        let mut mac = mac.expect("HMAC takes a key of any length");
-        mac.update(text);
-        mac.verify_slice(signature).is_ok()
     }
 }
 
