@@ -11,7 +11,7 @@ pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Text of base64 text.
-pub(super) fn decode_text(text: &str) -> Option<String> {
+pub(in crate::history) fn decode_text(text: &str) -> Option<String> {
     String::from_utf8(decode(text)?).ok()
 }
 

@@ -20,6 +20,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 
+pub(super) use encoding::decode_text;
 pub use gate::Gate;
 pub use keys::HistoryKeys;
 pub use request::{Caller, Operation, Request};

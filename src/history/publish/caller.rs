@@ -3,34 +3,23 @@
 //! is of (Ably docs, "JWTs", "Token authentication").
 
 use axum::http::{HeaderMap, Uri, header};
-use base64::Engine;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use crate::ably::BASE64;
+use crate::history::auth::decode_text;
 
 /// Query parameters that Ably takes for credentials (Ably docs, "REST API").
 const CREDENTIALS: [&str; 3] = ["key", "access_token", "accessToken"];
 
-/// What a request says of its sender, before Ably has checked any of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Caller {
-    /// The app that the credentials are of; `None` if that cannot be told.
-    pub(super) app: Option<String>,
-}
-
-impl Caller {
-    /// Reads the headers of a request.
-    pub(super) fn of(headers: &HeaderMap) -> Self {
-        let authorization = headers.get(header::AUTHORIZATION).and_then(|it| it.to_str().ok());
-        let (scheme, credentials) =
-            authorization.and_then(|it| it.split_once(' ')).unwrap_or_default();
-        let credentials = credentials.trim();
-        match scheme.to_ascii_lowercase().as_str() {
-            "basic" => Self { app: decoded(credentials).and_then(|key| app_of(&key)) },
-            "bearer" => of_token(credentials),
-            _ => Self::default(),
-        }
+/// The app that a request's credentials are of; `None` if that cannot be told.
+pub(super) fn app(headers: &HeaderMap) -> Option<String> {
+    let (scheme, credentials) =
+        headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let credentials = credentials.trim();
+    match scheme.to_ascii_lowercase().as_str() {
+        "basic" => app_of(&decode_text(credentials)?),
+        "bearer" => app_of_token(credentials),
+        _ => None,
     }
 }
 
@@ -40,20 +29,19 @@ pub(super) fn has_credentials(uri: &Uri) -> bool {
     form_urlencoded::parse(query).any(|(name, _)| CREDENTIALS.contains(&&*name))
 }
 
-/// What a token says. It comes as it is or in base64, in which it has no dot (features spec RSA3b).
-fn of_token(text: &str) -> Caller {
-    let token = if text.contains('.') { Some(text.to_owned()) } else { decoded(text) };
-    let token = token.unwrap_or_default();
+/// That of a token. It comes as it is or in base64, in which it has no dot (features spec RSA3b).
+fn app_of_token(text: &str) -> Option<String> {
+    let token = if text.contains('.') { text.to_owned() } else { decode_text(text)? };
     match token.split('.').collect::<Vec<_>>()[..] {
-        [header, claims, _] => of_jwt(header, claims).unwrap_or_default(),
+        [header, claims, _] => app_of_jwt(header, claims),
         // Ably's own form: the app, and what nobody else can read.
-        [_, _] => Caller { app: app_of(&token) },
-        _ => Caller::default(),
+        [_, _] => app_of(&token),
+        _ => None,
     }
 }
 
-/// What a JWT says, if it is signed by a key; not, if it holds a token of whatever app.
-fn of_jwt(header: &str, claims: &str) -> Option<Caller> {
+/// That of a JWT, if a key signs it; not, if it holds a token of whatever app.
+fn app_of_jwt(header: &str, claims: &str) -> Option<String> {
     #[derive(Deserialize)]
     struct Header {
         kid: String,
@@ -69,11 +57,11 @@ fn of_jwt(header: &str, claims: &str) -> Option<Caller> {
     if header.token.is_some() || claims.token.is_some() {
         return None;
     }
-    Some(Caller { app: app_of(&header.kid) })
+    app_of(&header.kid)
 }
 
 fn part<T: DeserializeOwned>(text: &str) -> Option<T> {
-    serde_json::from_str(&decoded(text)?).ok()
+    serde_json::from_str(&decode_text(text.trim())?).ok()
 }
 
 /// The app in the name of a key, or in a token.
@@ -84,15 +72,12 @@ pub(super) fn app_of(name: &str) -> Option<String> {
     is_app.then(|| app.to_owned())
 }
 
-/// Text in base64 of either alphabet.
-fn decoded(text: &str) -> Option<String> {
-    let standard = text.trim().replace('-', "+").replace('_', "/");
-    String::from_utf8(BASE64.decode(standard).ok()?).ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+
     use super::*;
+    use crate::ably::BASE64;
 
     fn base64(text: &str) -> String {
         BASE64.encode(text)
@@ -100,7 +85,7 @@ mod tests {
 
     fn app(authorization: &str) -> Option<String> {
         let value = header::HeaderValue::from_bytes(authorization.as_bytes()).unwrap();
-        Caller::of(&HeaderMap::from_iter([(header::AUTHORIZATION, value)])).app
+        super::app(&HeaderMap::from_iter([(header::AUTHORIZATION, value)]))
     }
 
     #[test]

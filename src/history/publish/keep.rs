@@ -29,7 +29,7 @@ impl Publish {
         if !self.ingest.sink.keeps(room) {
             return Archive::Skipped;
         }
-        let app = forward.caller.app.as_deref();
+        let app = forward.app.as_deref();
         let read = serde_json::from_slice::<&RawValue>(body)
             .map_err(|_| "Ably's answer is not JSON".to_owned())
             .and_then(|raw| ably::envelope_of(raw, room, app).map_err(|error| error.to_string()));

@@ -8,7 +8,7 @@ use axum::http::{HeaderValue, Method, Request, header};
 use crate::chat::RoomName;
 use crate::history::error::ApiError;
 use crate::history::publish::body::Parsed;
-use crate::history::publish::caller::{self, Caller};
+use crate::history::publish::caller;
 use crate::history::publish::published::{Published, UNKNOWN};
 use crate::history::publish::publisher::Publish;
 use crate::history::publish::request::{Call, Forward, Operation};
@@ -53,15 +53,15 @@ impl Publish {
         if request.body().len() > MOST_BYTES {
             return Err(ApiError::new(413, 40_009, "the body has more than 1 MiB"));
         }
-        let caller = Caller::of(request.headers());
+        let app = caller::app(request.headers());
         match operation {
-            Operation::Other => self.check_other(&caller, &request)?,
-            _ => self.check_app(&caller.app, &request)?,
+            Operation::Other => self.check_other(app.as_deref(), &request)?,
+            _ => self.check_app(app.as_deref(), &request)?,
         }
         if operation.is_stored() && room.is_none_or(|room| room.0.is_empty()) {
             return Err(ApiError::new(400, 40_010, "no room is named"));
         }
-        let mut forward = Forward { request, target, caller, room: room.cloned(), operation, call };
+        let mut forward = Forward { request, target, app, room: room.cloned(), operation, call };
         if let Some(room) = room {
             self.check_content(&mut forward, room).await?;
         }
@@ -70,19 +70,19 @@ impl Publish {
 
     /// Whether what is none of ours may go on: to read, and to get a token. Whatever else is
     /// published at Ably would pass by rules, hook and table.
-    fn check_other(&self, caller: &Caller, request: &Request<Bytes>) -> Result<(), ApiError> {
+    fn check_other(&self, app: Option<&str>, request: &Request<Bytes>) -> Result<(), ApiError> {
         let names = request.uri().path().split('/').collect::<Vec<_>>();
         match (request.method(), &names[..]) {
-            (&Method::GET, _) => self.check_app(&caller.app, request),
+            (&Method::GET, _) => self.check_app(app, request),
             (&Method::POST, ["", "keys", key, "requestToken"]) => {
-                self.check_app(&caller::app_of(key), request)
+                self.check_app(caller::app_of(key).as_deref(), request)
             }
             _ => Err(ApiError::not_found("no such path, or no such method there")),
         }
     }
 
     /// Whether the credentials are of an app whose messages are kept here.
-    fn check_app(&self, app: &Option<String>, request: &Request<Bytes>) -> Result<(), ApiError> {
+    fn check_app(&self, app: Option<&str>, request: &Request<Bytes>) -> Result<(), ApiError> {
         if caller::has_credentials(request.uri()) {
             return Err(ApiError::refused("credentials belong in the header Authorization"));
         }
@@ -110,7 +110,7 @@ impl Publish {
             rules.check(parsed.content())?;
         }
         let Some(hook) = &self.hook else { return Ok(()) };
-        let app = forward.caller.app.as_deref();
+        let app = forward.app.as_deref();
         let client_id = forward.call.client_id.as_deref();
         match hook.ask(room, app, client_id, parsed.content()).await {
             Ok(Verdict::Accept) => {}

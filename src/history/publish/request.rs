@@ -5,7 +5,6 @@ use axum::http::Request;
 use tokio::time::Instant;
 
 use crate::chat::RoomName;
-use crate::history::publish::caller::Caller;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +47,8 @@ pub(super) struct Forward {
     pub(super) request: Request<Bytes>,
     /// Path and query.
     pub(super) target: String,
-    pub(super) caller: Caller,
+    /// The app that the sender's credentials are of.
+    pub(super) app: Option<String>,
     pub(super) room: Option<RoomName>,
     pub(super) operation: Operation,
     pub(super) call: Call,
