@@ -51,15 +51,6 @@ impl ApiError {
         Self::new(503, 50_003, message)
     }
 
-    /// The table did not answer; the log says why.
-    pub(super) fn of_store(error: &StoreError) -> Self {
-        tracing::error!(reason = %error, "the table was not read");
-        match error.is_retryable {
-            true => Self::unavailable("the archive cannot be read now"),
-            false => Self::new(500, 50_000, "the archive cannot be read"),
-        }
-    }
-
     /// What Ably answered, in its own words. Some of its errors are in the headers alone.
     pub(crate) fn of_ably(answer: &Answer) -> Self {
         #[derive(Default, Deserialize)]
@@ -114,5 +105,16 @@ impl ApiError {
             detail: self.detail.as_deref(),
         };
         serde_json::to_string(&Body { error }).expect("texts and numbers are JSON")
+    }
+}
+
+/// The table did not answer; the log says why.
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(reason = %error, "the table was not read");
+        match error.is_retryable {
+            true => Self::unavailable("the archive cannot be read now"),
+            false => Self::new(500, 50_000, "the archive cannot be read"),
+        }
     }
 }

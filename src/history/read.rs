@@ -88,8 +88,7 @@ impl History {
     ) -> Result<Success, ApiError> {
         let (limit, cursor) = (ask.query.limit()?, ask.query.cursor()?);
         let after = cursor.as_ref().map(|cursor| &cursor.after);
-        let page = self.store.version_page(&ask.room, (serial, after), limit).await;
-        let mut page = page.map_err(|error| ApiError::of_store(&error))?;
+        let mut page = self.store.version_page(&ask.room, (serial, after), limit).await?;
         log_unreadable(&ask.room, &page.unreadable);
         let mut served = Served::Table;
         if let Some(caller) = self.merging(ask) {
@@ -99,11 +98,8 @@ impl History {
         if page.versions.is_empty() && after.is_none() {
             return Err(ApiError::not_found("no such message is archived"));
         }
-        let whole = |version: &ChatMessage| Version {
-            message: version.clone(),
-            reactions: Reactions::default(),
-        };
-        let versions: Vec<_> = page.versions.iter().map(whole).collect();
+        let whole = |message| Version { message, reactions: Reactions::default() };
+        let versions: Vec<_> = page.versions.into_iter().map(whole).collect();
         let (json, cut) = list(&versions, ask, |version| &version.message.version.serial);
         let next = cut.or(page.next).map(|after| Cursor { after, is_past_ably: false });
         let query = |cursor: Option<&Cursor>| versions_query(limit, cursor);
@@ -133,11 +129,7 @@ impl History {
                 Err(()) => served = Served::Stale,
             }
         }
-        let found = self
-            .store
-            .message(&ask.room, serial)
-            .await
-            .map_err(|error| ApiError::of_store(&error))?;
+        let found = self.store.message(&ask.room, serial).await?;
         let found = found.ok_or_else(|| ApiError::not_found("no such message is archived"))?;
         Ok(Success::of(&of_client(found.reactions, client_id)).with(ARCHIVE, served.word()))
     }
@@ -150,11 +142,10 @@ impl History {
     ) -> Result<(Option<StoredMessage>, Served), ApiError> {
         let stored = self.store.message(&ask.room, serial);
         let Some(caller) = self.merging(ask) else {
-            return Ok((stored.await.map_err(|error| ApiError::of_store(&error))?, Served::Table));
+            return Ok((stored.await?, Served::Table));
         };
         let (stored, fetched) = tokio::join!(stored, window::message(caller, &ask.room, serial));
-        let stored = stored.map_err(|error| ApiError::of_store(&error))?;
-        let (found, served, gap) = window::newest(stored, fetched?);
+        let (found, served, gap) = window::newest(stored?, fetched?);
         self.note_gap(&ask.room, gap).await;
         Ok((found, served))
     }

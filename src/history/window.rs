@@ -105,10 +105,7 @@ pub(super) async fn of_table(
     params: &PageParams,
     most_bytes: usize,
 ) -> Result<Window, ApiError> {
-    let page = store
-        .page(&params.request(room, most_bytes))
-        .await
-        .map_err(|error| ApiError::of_store(&error))?;
+    let page = store.page(&params.request(room, most_bytes)).await?;
     let is_past_ably = params.cursor.as_ref().is_some_and(|cursor| cursor.is_past_ably);
     let next = page.next.clone().and_then(serial_of);
     let next = next.map(|after| Cursor { after, is_past_ably });

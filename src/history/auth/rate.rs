@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::history::error::ApiError;
 
-/// For each name: so many at once, and so many more a second.
+/// For each name: a number at once, and another number a second.
 #[derive(Debug)]
 pub(super) struct RateLimit {
     per_second: f64,
