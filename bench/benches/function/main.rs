@@ -183,7 +183,8 @@ struct At<'a> {
 }
 
 impl At<'_> {
-    /// Sends events of so many messages, one after the other, after one that opens connections.
+    /// Sends events of this number of messages, one after the other, after one that opens
+    /// connections.
     async fn batches(
         &self,
         events: usize,
